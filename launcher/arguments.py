@@ -1,0 +1,44 @@
+"""Arguments that several commands share."""
+
+import argparse
+from typing import Any
+
+FORMATS = ("json", "yaml")
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command takes: which settings, which cluster, which namespace."""
+    group = parser.add_argument_group("settings and cluster")
+    group.add_argument("--profile", metavar="NAME", help="profile of launcher.yaml to use")
+    group.add_argument(
+        "--settings", metavar="FILE", help="settings file (default: the nearest launcher.yaml)"
+    )
+    group.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="any setting, for example --set env.TF_CPP_MIN_LOG_LEVEL=1; may be repeated",
+    )
+    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    group.add_argument("-n", "--namespace", metavar="NAME", help="namespace of the job")
+    group.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig file")
+
+
+def add_output(parser: argparse.ArgumentParser, *more: str, default: str | None = None) -> None:
+    """Declare `-o`: json, yaml and the formats named."""
+    formats = (*FORMATS, *more)
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=formats,
+        default=default,
+        metavar="FORMAT",
+        help=f"print as {', '.join(formats[:-1])} or {formats[-1]}",
+    )
+
+
+def accept_job_flags(parser: argparse.ArgumentParser, config_class: type[Any]) -> None:
+    """Take flags after `--` as `args.job_flags`, to be parsed by `job.flags.parse`."""
+    parser.set_defaults(job_flags=[], job_config=config_class)

@@ -1,0 +1,87 @@
+"""The commands, one per file. This docstring is the interface that each of them keeps.
+
+`launcher/commands/<name>.py` (dashes of the command become underscores) has
+
+    NAME = "status"                     what the user types
+    HELP = "Show how a job is doing."   one sentence, shown by `launcher --help`
+    EPILOG = "examples: ..."            optional, printed as it stands below `--help`
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None
+        The command's own arguments. Every command also gets, from `launcher/arguments.py`:
+        --profile, --settings, --context, --namespace/-n, --kubeconfig, --set.
+        For `-o` call `arguments.add_output(parser, "wide", "name")` (json and yaml are always in);
+        for flags of a job after `--` call `arguments.accept_job_flags(parser, TrainConfig)`:
+        they arrive, not yet parsed, as `args.job_flags: list[str]`.
+
+    def run(args: argparse.Namespace, context: launcher.context.Context) -> int
+        Does the work and returns the exit code (0 ok, 1 failed). Errors are raised as classes of
+        `launcher/errors.py`, never printed here; `job.errors.JobError` may pass through.
+
+`context` gives, each made when it is first asked for:
+
+    context.settings    launcher.settings.Settings: profile and flags merged
+    context.namespace   str: --namespace, else the profile's, else the kubeconfig context's
+    context.output      launcher.output.Output: print, note, warn, table, document, style
+    context.cluster()   launcher.cluster.Cluster, by `launcher.cluster.connect(kubeconfig=...,
+                        context=..., namespace=...)`; the first call imports kubernetes
+    context.environ     the environment variables
+    context.stdin       the standard input, for questions
+
+What `submit` and its kin call, and what the modules behind the call promise:
+
+    launcher.backends.load(name)   -> the module launcher.backends.<name>: tfjob, jobset, job, local
+        .submit(cluster, manifests, *, dry_run=False) -> list of the objects as the server has them
+        `manifests` is what `launcher.render.render(spec)` gave: plain dicts, the job first, then
+        its companions, which get an ownerReference to it. A half-made submission cleans up after
+        itself. Same name and same spec (annotation `food101/spec-hash`): nothing is sent, the
+        object is returned; other spec: ConflictError with the diff.
+    launcher.backends.local.submit(spec, context) -> exit code of the job's processes
+    launcher.preflight.require(spec, manifests, cluster, context.output, skip=(...)) -> None
+        runs the checks, prints warnings, raises LauncherError if one failed
+    launcher.commands.wait.follow(args, context) / launcher.commands.logs.follow(...) are theirs.
+
+Modules are imported when their command runs (all of them for `launcher --help`), so at module
+level a command imports only the standard library and light modules of this package: no
+kubernetes, no rich, no yaml. `tests/launcher/test_startup.py` holds that.
+
+To add a command: write the file, add its name to a group below.
+"""
+
+import argparse
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from launcher.context import Context
+
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("run a job", ()),
+    ("follow a job", ()),
+    ("change a job", ()),
+    ("data and models", ()),
+    ("set up", ("version",)),
+)
+
+
+class Command(Protocol):
+    """A module of this package."""
+
+    NAME: str
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's own arguments."""
+
+    def run(self, args: argparse.Namespace, context: "Context") -> int:
+        """Do the work and give the exit code."""
+
+
+def names() -> tuple[str, ...]:
+    """Name all commands, in the order in which `--help` shows them."""
+    return tuple(name for _, group in GROUPS for name in group)
+
+
+def load(name: str) -> Command:
+    """Import the module of a command."""
+    module = importlib.import_module(f"launcher.commands.{name.replace('-', '_')}")
+    return cast("Command", module)

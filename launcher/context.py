@@ -1,0 +1,63 @@
+"""What a command is given: settings, output and, once asked for, the cluster."""
+
+import argparse
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+from launcher.output import Output
+
+if TYPE_CHECKING:
+    from launcher.cluster import Cluster
+    from launcher.settings import Settings
+
+
+class Context:
+    """One invocation of the launcher. Everything is made when it is first asked for."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        *,
+        output: Output,
+        environ: Mapping[str, str],
+        stdin: TextIO,
+    ) -> None:
+        self._args = args
+        self.output = output
+        self.environ = environ
+        self.stdin = stdin
+
+    @functools.cached_property
+    def settings(self) -> "Settings":
+        """Defaults, the profile of launcher.yaml and the flags, merged in this order."""
+        from launcher import settings
+
+        return settings.resolve(self._args, self.environ)
+
+    @functools.cached_property
+    def namespace(self) -> str:
+        """--namespace, else the profile's, else the kubeconfig context's, else `default`."""
+        from launcher import kubeconfig
+
+        return (
+            self.settings.namespace
+            or kubeconfig.current_namespace(
+                self.settings.kubeconfig, self.settings.context, self.environ
+            )
+            or "default"
+        )
+
+    def cluster(self) -> "Cluster":
+        """The cluster of the settings; the first call imports the client and connects."""
+        return self._cluster
+
+    @functools.cached_property
+    def _cluster(self) -> "Cluster":
+        from launcher import cluster
+
+        return cluster.connect(
+            kubeconfig=self.settings.kubeconfig or None,
+            context=self.settings.context or None,
+            namespace=self.namespace,
+        )

@@ -1,0 +1,88 @@
+"""What the launcher writes: results on stdout, everything else on stderr.
+
+Colour and box-free aligned tables as kubectl prints them; colour only on a terminal. Text that
+comes from a cluster may hold terminal escapes, so every line passes through `printable`.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+_STYLES = {
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
+    "magenta": "35", "cyan": "36",
+}  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_OWN_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def printable(text: str) -> str:
+    """Replace control characters, escapes among them, by U+FFFD; keep newlines and tabs."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class Output:
+    """The two streams of a command."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        plain = "NO_COLOR" in environ or environ.get("TERM") == "dumb"
+        self.is_terminal = stdout.isatty()
+        self.color = self.is_terminal and not plain
+        self._stderr_color = stderr.isatty() and not plain
+
+    def print(self, text: str = "") -> None:
+        """Write a line of the result."""
+        self.stdout.write(text + "\n")
+
+    def note(self, text: str) -> None:
+        """Write a line about what happens; scripts that read stdout do not see it."""
+        self.stderr.write(printable(text) + "\n")
+        self.stderr.flush()
+
+    def warn(self, text: str) -> None:
+        """Write a warning."""
+        self._labelled("warning", "33", text)
+
+    def error(self, text: str) -> None:
+        """Write the line that says why the command ends; `launcher/cli.py` alone calls this."""
+        self._labelled("error", "31", text)
+
+    def _labelled(self, label: str, style: str, text: str) -> None:
+        shown = f"\x1b[{style}m{label}:\x1b[0m" if self._stderr_color else f"{label}:"
+        self.stderr.write(f"{shown} {printable(text)}\n")
+        self.stderr.flush()
+
+    def style(self, text: str, *names: str) -> str:
+        """Colour a printable text for stdout, or give it as it is without a terminal."""
+        text = printable(text)
+        if not self.color or not names:
+            return text
+        return f"\x1b[{';'.join(_STYLES[name] for name in names)}m{text}\x1b[0m"
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write aligned columns under a header, three spaces apart, as kubectl does."""
+        lines = [[str(cell) for cell in line] for line in (header, *rows)]
+        widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
+        for number, line in enumerate(lines):
+            cells = [
+                cell + " " * (width - _width(cell))
+                for cell, width in zip(line, widths, strict=True)
+            ]
+            text = "   ".join(cells).rstrip()
+            self.print(self.style(text, "bold") if number == 0 else text)
+
+    def document(self, data: Any, output_format: str) -> None:
+        """Write plain data as `json` or `yaml`."""
+        if output_format == "json":
+            self.print(json.dumps(data, indent=2, ensure_ascii=False))
+            return
+        from launcher import yaml_text
+
+        self.stdout.write(yaml_text.dump(data))
+
+
+def _width(cell: str) -> int:
+    return len(_OWN_STYLE.sub("", cell))

@@ -1,0 +1,217 @@
+"""VGG19 as a `tf.Module`, with the variable names of TF-Slim's `vgg_19`.
+
+Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015);
+layers and names follow tf_slim.nets.vgg, so that its checkpoints fit as they are.
+"""
+
+import math
+import zlib
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from job import vgg19_shapes
+from job.errors import ConfigError
+
+_INPUT_SCALE = 64.0
+"""Typical size of a colour channel, 0..255 with the mean subtracted."""
+
+
+class FactorTap(NamedTuple):
+    """The two sides of one fully connected layer, for exchanging factors instead of gradients.
+
+    With `delta = tape.gradient(loss, outputs)`, the gradient of the layer's weights is
+    `inputs^T @ delta`, reshaped to the weights' shape.
+    """
+
+    inputs: tf.Tensor  # [batch, in]
+    outputs: tf.Tensor  # [batch, out], the product before the bias
+
+
+class Forward(NamedTuple):
+    """What one forward pass gives."""
+
+    logits: tf.Tensor  # float32 [batch, classes]
+    taps: dict[str, FactorTap]  # by the name of the layer's weights
+    embedding: tf.Tensor  # float32 [batch, features], what the last layer sees, without dropout
+
+
+class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+    """VGG19 with float32 variables, whatever it computes in.
+
+    The head `fc` is slim's: fc6 as a 7x7 VALID convolution, fc7, fc8, with dropout after fc6 and
+    fc7. It takes images of at least 224 px; on larger ones it is evaluated densely, and the
+    logits are the mean of the score map (section 3.2 of the paper). The head `gap` is a global
+    average pool and one linear layer, also called fc8, of shape (1, 1, features, classes); it
+    takes images of at least 32 px and has no dropout.
+
+    Random weights are a pure function of `seed` and the variable's name: every worker draws the
+    same ones. The variables are made in the scope of the current strategy.
+
+    Raises:
+        ConfigError: for a head that does not exist.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        head: str = "fc",
+        width_multiplier: float = 1.0,
+        dropout_rate: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(name="VGG19")
+        self.num_classes = num_classes
+        self.head = head
+        self.width_multiplier = width_multiplier
+        self.dropout_rate = dropout_rate
+        shapes = vgg19_shapes.layer_shapes(num_classes, head, width_multiplier)
+        self.variables_by_name: dict[str, tf.Variable] = {
+            name: tf.Variable(_initial_value(name, shapes, seed), name=name) for name in shapes
+        }
+        self._conv_layers = tuple(vgg19_shapes.conv_layers(width_multiplier))
+
+    def forward(
+        self,
+        images: tf.Tensor,
+        *,
+        training: bool,
+        dropout_seed: tf.Tensor | None = None,
+        compute_dtype: tf.DType = tf.float32,
+    ) -> Forward:
+        """Run the network.
+
+        Args:
+            images: float [batch, height, width, 3], RGB 0..255 with the mean subtracted; height
+                and width must be static.
+            training: whether to drop activations.
+            dropout_seed: int32 [2], other for every step and replica; needed for training with
+                dropout.
+            compute_dtype: of the activations and their gradients; fc8 is always float32.
+
+        Raises:
+            ConfigError: if the images are too small for the head.
+        """
+        self._check_size(images)
+        features = tf.cast(images, compute_dtype)
+        previous_block = ""
+        for layer in self._conv_layers:
+            block = layer.split("/")[1]
+            if previous_block and block != previous_block:
+                features = _max_pool(features)
+            features = tf.nn.relu(self._convolve(features, layer, "SAME"))
+            previous_block = block
+        features = _max_pool(features)
+        if self.head == "gap":
+            pooled = tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2], keepdims=True)
+            return self._classify(pooled, pooled, {})
+        return self._fully_connected(features, dropout_seed if training else None, training)
+
+    def dense_logits(self, images: tf.Tensor, compute_dtype: tf.DType = tf.float32) -> tf.Tensor:
+        """Score whole images of any size that the head takes: the mean over all positions.
+
+        Args:
+            images: float [batch, height, width, 3], RGB 0..255 with the mean subtracted.
+            compute_dtype: of the activations.
+
+        Returns:
+            float32 [batch, classes].
+        """
+        return self.forward(images, training=False, compute_dtype=compute_dtype).logits
+
+    def _fully_connected(
+        self, features: tf.Tensor, dropout_seed: tf.Tensor | None, training: bool
+    ) -> Forward:
+        taps: dict[str, FactorTap] = {}
+        embedding = dropped = features
+        for number, name in enumerate(("fc6", "fc7")):
+            products = self._multiply(dropped, f"{vgg19_shapes.SCOPE}/{name}", taps)
+            biases = self.variables_by_name[f"{vgg19_shapes.SCOPE}/{name}/biases"]
+            embedding = dropped = tf.nn.relu(_add_biases(products, biases))
+            if training and self.dropout_rate > 0.0:
+                dropped = self._drop(embedding, dropout_seed, number)
+        return self._classify(tf.cast(dropped, tf.float32), tf.cast(embedding, tf.float32), taps)
+
+    def _classify(
+        self, dropped: tf.Tensor, embedding: tf.Tensor, taps: dict[str, FactorTap]
+    ) -> Forward:
+        # In float32 whatever the rest computes in: the layer is small, and a bfloat16 logit has
+        # only 8 bits to tell two classes apart.
+        layer = f"{vgg19_shapes.SCOPE}/fc8"
+        products = self._multiply(dropped, layer, taps)
+        scores = _add_biases(products, self.variables_by_name[f"{layer}/biases"])
+        return Forward(
+            logits=tf.reduce_mean(scores, axis=[1, 2]),
+            taps=taps,
+            embedding=tf.reduce_mean(embedding, axis=[1, 2]),
+        )
+
+    def _multiply(self, inputs: tf.Tensor, layer: str, taps: dict[str, FactorTap]) -> tf.Tensor:
+        """Multiply [batch, h, w, in] by a layer's weights; as a tapped matmul if it gives 1x1."""
+        name = f"{layer}/weights"
+        weights = self.variables_by_name[name]
+        window = tuple(weights.shape[:2])
+        if tuple(inputs.shape[1:3]) != window:
+            return tf.nn.conv2d(inputs, tf.cast(weights, inputs.dtype), 1, "VALID")
+        width_in, width_out = math.prod(weights.shape[:3]), weights.shape[3]
+        flat = tf.reshape(inputs, [-1, width_in])
+        matrix = tf.reshape(tf.cast(weights, inputs.dtype), [width_in, width_out])
+        taps[name] = FactorTap(inputs=flat, outputs=tf.matmul(flat, matrix))
+        return tf.reshape(taps[name].outputs, [-1, 1, 1, width_out])
+
+    def _convolve(self, inputs: tf.Tensor, layer: str, padding: str) -> tf.Tensor:
+        weights = tf.cast(self.variables_by_name[f"{layer}/weights"], inputs.dtype)
+        products = tf.nn.conv2d(inputs, weights, 1, padding)
+        return _add_biases(products, self.variables_by_name[f"{layer}/biases"])
+
+    def _drop(self, values: tf.Tensor, seed: tf.Tensor | None, layer_number: int) -> tf.Tensor:
+        if seed is None:
+            raise ValueError("training with dropout needs a dropout_seed")
+        return tf.nn.experimental.stateless_dropout(
+            values, self.dropout_rate, tf.random.fold_in(seed, layer_number)
+        )
+
+    def _check_size(self, images: tf.Tensor) -> None:
+        smallest = vgg19_shapes.smallest_image_px(self.head)
+        height, width = images.shape[1:3]
+        if height is None or width is None:
+            raise ValueError(f"images need a static height and width, not {images.shape}")
+        if min(height, width) < smallest:
+            way_out = "use --head gap or larger images" if self.head == "fc" else "use larger ones"
+            raise ConfigError(
+                f"images of {width}x{height} px are too small for head {self.head}, which needs "
+                f"at least {smallest} px; {way_out}"
+            )
+
+
+def layer_shapes(
+    num_classes: int, head: str, width_multiplier: float = 1.0
+) -> dict[str, vgg19_shapes.Shape]:
+    """Map the name of every variable to its shape; see `vgg19_shapes.layer_shapes`."""
+    return vgg19_shapes.layer_shapes(num_classes, head, width_multiplier)
+
+
+def _max_pool(features: tf.Tensor) -> tf.Tensor:
+    return tf.nn.max_pool2d(features, 2, 2, "VALID")
+
+
+def _add_biases(products: tf.Tensor, biases: tf.Variable) -> tf.Tensor:
+    return tf.nn.bias_add(products, tf.cast(biases, products.dtype))
+
+
+def _initial_value(name: str, shapes: dict[str, vgg19_shapes.Shape], seed: int) -> Any:
+    """Draw a variable's random start, as a callable, so that only one is in memory at a time.
+
+    He normal ("Delving Deep into Rectifiers", 2015), which lets the network learn without batch
+    normalisation; the size of the input, 64 rather than 1, is taken out in equal parts by all
+    layers, so that logits start near 1 and no layer's gradient outgrows the others'.
+    """
+    shape = shapes[name]
+    if name.endswith("/biases"):
+        return lambda: tf.zeros(shape)
+    depth = len(shapes) // 2
+    gain = _INPUT_SCALE ** (-1.0 / depth)
+    stddev = gain * math.sqrt(2.0 / math.prod(shape[:-1]))
+    variable_seed = [seed, zlib.crc32(name.encode()) & 0x7FFFFFFF]
+    return lambda: tf.random.stateless_normal(shape, variable_seed, stddev=stddev)

@@ -1,0 +1,42 @@
+"""Names of the labels and annotations that the launcher writes and reads.
+
+Every object and every pod carries JOB, so that one selector finds a job's pods whatever
+controller made them: `food101/job=<name>`.
+"""
+
+DOMAIN = "food101"
+LAUNCHER = "food101-launcher"
+
+# Labels
+JOB = f"{DOMAIN}/job"
+RUN_ID = f"{DOMAIN}/run-id"
+CONFIG_HASH = f"{DOMAIN}/config-hash"
+NAME = "app.kubernetes.io/name"
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+VERSION = "app.kubernetes.io/version"
+QUEUE = "kueue.x-k8s.io/queue-name"
+
+# Annotations
+RUN = f"{DOMAIN}/run"
+"""The run directory (predictions or dataset directory for other kinds)."""
+GIT_REVISION = f"{DOMAIN}/git-revision"
+SPEC_HASH = f"{DOMAIN}/spec-hash"
+"""Hash of everything in the manifest but where and when it was made: same hash, same job."""
+SETTINGS = f"{DOMAIN}/settings"
+"""JSON of the settings that made the job, for `resume`; secrets are only named in it."""
+STEPS = f"{DOMAIN}/steps"
+"""Steps that training will take in all, where they are known."""
+
+# Pods
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
+
+# Nodes
+GPU = "nvidia.com/gpu"
+ACCELERATOR = "cloud.google.com/gke-accelerator"
+SPOT = "cloud.google.com/gke-spot"
+ZONE = "topology.kubernetes.io/zone"
+
+WRITTEN = (JOB, RUN_ID, CONFIG_HASH, NAME, COMPONENT, MANAGED_BY, VERSION, QUEUE)
+"""Labels that a user cannot give another meaning."""

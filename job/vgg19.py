@@ -17,6 +17,18 @@ _INPUT_SCALE = 64.0
 """Typical size of a colour channel, 0..255 with the mean subtracted."""
 
 
+class DropoutRows(NamedTuple):
+    """Which rows of the global batch's dropout masks a call needs.
+
+    The masks are drawn for the whole global batch and cut, so that they are the same on one
+    worker, on many, and when a replica takes its share in parts.
+    """
+
+    seed: tf.Tensor  # int32 [2], another one for every step
+    first: tf.Tensor | int  # row of the global batch that is the call's first image
+    total: int  # rows of the global batch
+
+
 class FactorTap(NamedTuple):
     """The two sides of one fully connected layer, for exchanging factors instead of gradients.
 
@@ -77,7 +89,7 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         images: tf.Tensor,
         *,
         training: bool,
-        dropout_seed: tf.Tensor | None = None,
+        dropout: DropoutRows | None = None,
         compute_dtype: tf.DType = tf.float32,
     ) -> Forward:
         """Run the network.
@@ -86,8 +98,7 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             images: float [batch, height, width, 3], RGB 0..255 with the mean subtracted; height
                 and width must be static.
             training: whether to drop activations.
-            dropout_seed: int32 [2], other for every step and replica; needed for training with
-                dropout.
+            dropout: where in the global batch `images` are; needed for training with dropout.
             compute_dtype: of the activations and their gradients; fc8 is always float32.
 
         Raises:
@@ -106,7 +117,7 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         if self.head == "gap":
             pooled = tf.reduce_mean(tf.cast(features, tf.float32), axis=[1, 2], keepdims=True)
             return self._classify(pooled, pooled, {})
-        return self._fully_connected(features, dropout_seed if training else None, training)
+        return self._fully_connected(features, dropout if training else None, training)
 
     def dense_logits(self, images: tf.Tensor, compute_dtype: tf.DType = tf.float32) -> tf.Tensor:
         """Score whole images of any size that the head takes: the mean over all positions.
@@ -121,7 +132,7 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return self.forward(images, training=False, compute_dtype=compute_dtype).logits
 
     def _fully_connected(
-        self, features: tf.Tensor, dropout_seed: tf.Tensor | None, training: bool
+        self, features: tf.Tensor, dropout: DropoutRows | None, training: bool
     ) -> Forward:
         taps: dict[str, FactorTap] = {}
         embedding = dropped = features
@@ -130,7 +141,7 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             biases = self.variables_by_name[f"{vgg19_shapes.SCOPE}/{name}/biases"]
             embedding = dropped = tf.nn.relu(_add_biases(products, biases))
             if training and self.dropout_rate > 0.0:
-                dropped = self._drop(embedding, dropout_seed, number)
+                dropped = self._drop(embedding, dropout, number)
         return self._classify(tf.cast(dropped, tf.float32), tf.cast(embedding, tf.float32), taps)
 
     def _classify(
@@ -165,12 +176,16 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         products = tf.nn.conv2d(inputs, weights, 1, padding)
         return _add_biases(products, self.variables_by_name[f"{layer}/biases"])
 
-    def _drop(self, values: tf.Tensor, seed: tf.Tensor | None, layer_number: int) -> tf.Tensor:
-        if seed is None:
-            raise ValueError("training with dropout needs a dropout_seed")
-        return tf.nn.experimental.stateless_dropout(
-            values, self.dropout_rate, tf.random.fold_in(seed, layer_number)
-        )
+    def _drop(self, values: tf.Tensor, rows: DropoutRows | None, layer_number: int) -> tf.Tensor:
+        """Drop values [batch, h, w, channels] and scale up the others."""
+        if rows is None:
+            raise ValueError("training with dropout needs DropoutRows")
+        # Stateless, so that a resumed run draws the masks that the interrupted one would have.
+        seed = tf.random.fold_in(rows.seed, layer_number)
+        draws = tf.random.stateless_uniform([rows.total, *values.shape[1:]], seed)
+        own = tf.slice(draws, [rows.first, 0, 0, 0], tf.shape(values))
+        kept = values / (1.0 - self.dropout_rate)
+        return tf.where(own >= self.dropout_rate, kept, tf.zeros_like(values))
 
     def _check_size(self, images: tf.Tensor) -> None:
         smallest = vgg19_shapes.smallest_image_px(self.head)

@@ -1,0 +1,50 @@
+"""The factor on the loss that keeps float16 gradients from vanishing."""
+
+from collections.abc import Mapping
+
+_LARGEST = 2.0**24
+
+
+class LossScale:
+    """A factor that is halved when gradients overflow and doubled after a long time without.
+
+    "Mixed Precision Training" (Micikevicius et al., 2018). Where it is not dynamic it stays 1.
+    """
+
+    def __init__(self, *, dynamic: bool, first: float = 2.0**15, growth_steps: int = 2000) -> None:
+        self._dynamic = dynamic
+        self._growth_steps = growth_steps
+        self._steps_without_overflow = 0
+        self.value = first if dynamic else 1.0
+
+    def update(self, *, finite: bool) -> bool:
+        """Learn whether a step's gradients were finite; say whether training can go on.
+
+        A step that was not finite must have changed nothing. Training cannot go on if even the
+        smallest scale overflows, since then it is the loss itself that is not finite.
+        """
+        if not self._dynamic:
+            return finite
+        if not finite:
+            can_shrink = self.value > 1.0
+            self.value = max(1.0, self.value / 2.0)
+            self._steps_without_overflow = 0
+            return can_shrink
+        self._steps_without_overflow += 1
+        if self._steps_without_overflow >= self._growth_steps:
+            self.value = min(_LARGEST, self.value * 2.0)
+            self._steps_without_overflow = 0
+        return True
+
+    def state(self) -> dict[str, float]:
+        """Give what a checkpoint must hold, so that a resumed run scales as the first one would."""
+        return {
+            "loss_scale": self.value,
+            "steps_without_overflow": float(self._steps_without_overflow),
+        }
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take back what `state` gave; one from a run in another precision changes nothing."""
+        if self._dynamic and "loss_scale" in state:
+            self.value = state["loss_scale"]
+            self._steps_without_overflow = int(state.get("steps_without_overflow", 0))

@@ -1,0 +1,189 @@
+"""When to ask Google Cloud Storage again, when to give up, and what to call the failure.
+
+Follows https://cloud.google.com/storage/docs/retry-strategy: exponential backoff with jitter for
+429, 5xx and broken connections. The deadline counts from the first failure of a single request,
+so a long transfer that makes progress never runs into it.
+"""
+
+import contextlib
+import enum
+import http.client
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import requests
+import urllib3
+from google.api_core.exceptions import GoogleAPICallError, RetryError
+from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+from google.cloud.storage.exceptions import DataCorruption
+
+from job.errors import ConfigError, DeniedError, JobError, StorageUnreachableError
+from job.storage_interface import NotFoundError, Patience, PreconditionError
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+_RETRYABLE_STATUS = {408, 429, 500, 502, 503, 504}
+_RATE_LIMITS = {"rateLimitExceeded", "userRateLimitExceeded"}
+_BROKEN_TRANSFER = (
+    ConnectionError,
+    http.client.HTTPException,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
+    TransportError,
+    DataCorruption,
+)
+_PERMISSION = re.compile(r"storage\.[a-z]+\.[a-zA-Z]+")
+_QUIET_S = 5.0
+_REPORT_EVERY_S = 30.0
+
+
+class Operation(enum.Enum):
+    """What is done to an object, by the permission that it needs."""
+
+    LIST = "storage.objects.list"
+    READ = "storage.objects.get"
+    CREATE = "storage.objects.create"
+    OVERWRITE = "storage.objects.create and storage.objects.delete"
+    DELETE = "storage.objects.delete"
+
+
+class DamagedTransferError(Exception):
+    """What arrived is not what was sent, or the object changed meanwhile; worth another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the requests of one account are repeated, and how their failures are named."""
+
+    patience: Patience
+    identity: str
+
+    def run(self, path: str, operation: Operation, attempt: Callable[[], T]) -> T:
+        """Call `attempt` until it succeeds, fails for good, or patience ends."""
+        with self.errors_of(path, operation):
+            result: T = self.retry(path)(attempt)()
+            return result
+
+    def retry(self, path: str) -> Retry:
+        """Return the client's form of this policy for one operation; outages are logged."""
+        return Retry(
+            predicate=is_retryable,
+            initial=self.patience.first_wait_s,
+            maximum=self.patience.longest_wait_s,
+            multiplier=2.0,
+            timeout=self.patience.deadline_s,
+            on_error=_reporter(path, self.patience.deadline_s),
+        )
+
+    @contextlib.contextmanager
+    def errors_of(self, path: str, operation: Operation) -> Iterator[None]:
+        """Turn the client's errors of an operation into those of `job.storage_interface`."""
+        try:
+            yield
+        except RetryError as error:
+            raise StorageUnreachableError(
+                f"{path}: storage still failed when the retries were spent; "
+                f"last: {_reason(error.cause)}"
+            ) from error
+        except GoogleAPICallError as error:
+            raise _typed(path, operation, self.identity, error) from error
+        except (DamagedTransferError, *_BROKEN_TRANSFER) as error:
+            raise StorageUnreachableError(f"{path}: {_reason(error)}") from error
+        except GoogleAuthError as error:
+            raise DeniedError(
+                f"{path}: no access token for {self.identity}: {_reason(error)}; "
+                "check the service account and its Workload Identity binding"
+            ) from error
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same request can succeed a little later."""
+    match error:
+        case DamagedTransferError():
+            return True
+        case RefreshError():
+            return bool(error.retryable)
+        case GoogleAPICallError():
+            return error.code in _RETRYABLE_STATUS or bool(_reasons(error) & _RATE_LIMITS)
+        case _:
+            return isinstance(error, _BROKEN_TRANSFER)
+
+
+def _typed(path: str, operation: Operation, identity: str, error: GoogleAPICallError) -> JobError:
+    bucket = "/".join(path.split("/")[:3])
+    match error.code:
+        case 401:
+            return DeniedError(
+                f"{path}: storage does not accept {identity} (401); log in again, or check the "
+                f"service account. The permission needed is {operation.value} on {bucket}"
+            )
+        case 403:
+            named = _PERMISSION.search(_reason(error))
+            permission = named[0] if named else operation.value
+            return DeniedError(
+                f"{path}: permission {permission} on {bucket} is missing for {identity}; "
+                f"grant it with {_role(operation)}"
+            )
+        case 404:
+            about_bucket = operation not in (Operation.READ, Operation.DELETE)
+            missing = bucket if about_bucket or "bucket" in _reason(error).lower() else path
+            return NotFoundError(f"{missing} does not exist" + _asked_for(missing, path))
+        case 412:
+            return PreconditionError(f"{path} is already there, or was changed by somebody else")
+        case code if code in _RETRYABLE_STATUS:
+            return StorageUnreachableError(f"{path}: {_reason(error)}")
+        case _:
+            return ConfigError(f"{path}: storage refused the request: {_reason(error)}")
+
+
+def _asked_for(missing: str, path: str) -> str:
+    return "" if missing == path else f" (needed for {path}); check the bucket's name"
+
+
+def _role(operation: Operation) -> str:
+    reading = operation in (Operation.LIST, Operation.READ)
+    return f"roles/storage.{'objectViewer' if reading else 'objectUser'}"
+
+
+def _reason(error: BaseException) -> str:
+    """One line from an exception of the client; its own texts repeat the request's URL."""
+    if isinstance(error, GoogleAPICallError):
+        details = [str(item["message"]) for item in error.errors if "message" in item]
+        text = details[0] if details else error.message
+        return f"{error.code} {text.splitlines()[0] if text else ''}".strip()
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _reasons(error: GoogleAPICallError) -> set[str]:
+    return {str(item.get("reason")) for item in error.errors if isinstance(item, dict)}
+
+
+def _reporter(path: str, deadline_s: float) -> Callable[[Exception], None]:
+    """Log an outage when it lasts, and then now and again, not each failed request."""
+    first: float | None = None
+    next_report_s = _QUIET_S
+
+    def report(error: Exception) -> None:
+        nonlocal first, next_report_s
+        now = time.monotonic()
+        first = now if first is None else first
+        lasted_s = now - first
+        if lasted_s >= next_report_s:
+            next_report_s = lasted_s + _REPORT_EVERY_S
+            _LOG.warning(
+                "%s: storage fails since %.0f s (%s); trying for another %.0f s",
+                path,
+                lasted_s,
+                _reason(error),
+                max(0.0, deadline_s - lasted_s),
+            )
+
+    return report

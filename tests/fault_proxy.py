@@ -1,0 +1,179 @@
+"""A proxy in front of a storage server that misbehaves on purpose.
+
+proxy.faults.append(Fault(status=503, share=0.2))       # a fifth of all requests
+proxy.faults.append(Fault(status=403, paths=r"/o\\?"))   # listing is not allowed
+proxy.faults.append(Fault(lose_answer=True, times=1))   # done, but nobody hears of it
+proxy.down = True                                       # connections are refused at once
+"""
+
+import contextlib
+import http.client
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_HOP_HEADERS = {"connection", "transfer-encoding", "host", "content-length"}
+_PIECE_BYTES = 64 << 10
+
+
+@dataclass
+class Fault:
+    """What happens to a share of the requests whose "METHOD /path" matches."""
+
+    status: int | None = None
+    reason: str = "injected"
+    drop: bool = False
+    lose_answer: bool = False
+    cut_body: bool = False
+    corrupt_body: bool = False
+    delay_s: float = 0.0
+    bytes_per_s: float | None = None
+    share: float = 1.0
+    paths: str = ""
+    times: int | None = None
+    seen: int = field(default=0, init=False)
+
+
+class FaultProxy:
+    """Forwards to `upstream` until told otherwise. `requests` lists what came, in order."""
+
+    def __init__(self, upstream: str, seed: int = 0) -> None:
+        self.faults: list[Fault] = []
+        self.down = False
+        self.requests: list[str] = []
+        self._upstream = urlsplit(upstream)
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._server = _Server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self.down = True
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def count(self, pattern: str) -> int:
+        """How many requests matched."""
+        return sum(bool(re.search(pattern, request)) for request in self.requests)
+
+    def fault_of(self, request: str) -> Fault:
+        """Choose the first fault that applies to a request, or a harmless one."""
+        with self._lock:
+            self.requests.append(request)
+            if self.down:
+                return Fault(drop=True)
+            for fault in self.faults:
+                spent = fault.times is not None and fault.seen >= fault.times
+                if spent or not re.search(fault.paths, request):
+                    continue
+                if self._random.random() < fault.share:
+                    fault.seen += 1
+                    return fault
+        return Fault()
+
+    def forward(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        upstream = http.client.HTTPConnection(self._upstream.netloc, timeout=60)
+        with contextlib.closing(upstream):
+            upstream.request(method, path, body, headers)
+            answer = upstream.getresponse()
+            content = answer.read()
+            base = f"{self._upstream.scheme}://{self._upstream.netloc}"
+            # Resumable uploads go on at the address in Location: keep them on this way.
+            kept = [
+                (name, value.replace(base, self.url))
+                for name, value in answer.getheaders()
+                if name.lower() not in _HOP_HEADERS
+            ]
+            return answer.status, kept, content
+
+
+@contextlib.contextmanager
+def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(upstream)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, proxy: FaultProxy) -> None:
+        self.proxy = proxy
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that give up are what these tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def _any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self.server.proxy.fault_of(f"{self.command} {self.path}")
+        time.sleep(fault.delay_s)
+        if fault.drop:
+            self.close_connection = True
+        elif fault.status is not None:
+            self._answer(fault.status, [("Content-Type", "application/json")], _error(fault))
+        else:
+            headers = {
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() not in _HOP_HEADERS
+            }
+            answer = self.server.proxy.forward(self.command, self.path, headers, body)
+            if fault.lose_answer:
+                self.close_connection = True
+            else:
+                self._answer(*answer, fault)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _any
+
+    def _answer(
+        self,
+        status: int,
+        headers: list[tuple[str, str]],
+        content: bytes,
+        fault: Fault | None = None,
+    ) -> None:
+        fault = fault or Fault()
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if fault.corrupt_body and content:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        if fault.cut_body:
+            content = content[: len(content) // 2]
+            self.close_connection = True
+        for start in range(0, len(content), _PIECE_BYTES):
+            piece = content[start : start + _PIECE_BYTES]
+            self.wfile.write(piece)
+            if fault.bytes_per_s:
+                time.sleep(len(piece) / fault.bytes_per_s)
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing: `FaultProxy.requests` is the log."""
+
+
+def _error(fault: Fault) -> bytes:
+    detail = {"reason": fault.reason, "message": fault.reason}
+    error = {"code": fault.status, "message": fault.reason, "errors": [detail]}
+    return json.dumps({"error": error}).encode()

@@ -19,7 +19,7 @@ $(VENV)/.ready: setup.py constraints.txt
 	@touch $@
 
 demo: $(VENV)/.ready ## train, evaluate, export and predict on built-in data
-	@$(BIN)/python tests/demo/demo.py --output $(or $(OUTPUT),demo)
+	@$(BIN)/python -m job.demo --output=$(or $(OUTPUT),demo)
 
 test: $(VENV)/.ready ## run the tests
 	@$(BIN)/python -m pytest

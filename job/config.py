@@ -31,6 +31,16 @@ class DownloadConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """Settings of `python -m job.demo`."""
+
+    output: str = option("demo", "Folder for the images, the dataset, the run and the model.")
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecordsConfig:
     """Settings of `python -m job.make_tfrecords`."""
 

@@ -46,6 +46,11 @@ def config_file(run: str) -> str:
     return join(run, CONFIG_FILE)
 
 
+def run_dataset_file(run: str) -> str:
+    """Locate what a run knows of its dataset: name, fingerprint and classes."""
+    return join(run, DATASET_FILE)
+
+
 def progress_file(run: str) -> str:
     """Locate the small file that tells how far a run is."""
     return join(run, "progress.json")

@@ -1,0 +1,163 @@
+"""Saving checkpoints while training goes on.
+
+`save` takes a snapshot and returns; a thread writes, hashes and commits it. The snapshot costs
+nothing at first: TensorFlow's variables copy on write while somebody else holds their buffer.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import tensorflow as tf
+
+from job import checkpoints, commit, layout, storage
+from job.checkpoints import GLOBAL_STEP, PREFIX, Manifest
+from job.errors import JobError
+
+_log = logging.getLogger(__name__)
+
+
+class CheckpointWriter:
+    """Writes one run's checkpoints, at most one at a time, and deletes those no longer needed.
+
+    A save that fails is reported and training goes on, unless more than `allowed_failures` saves
+    in a row failed; then, and at `close`, the error is raised.
+
+    Args:
+        run: Run directory.
+        keep: Newest checkpoints to keep, beside the best one.
+        first_step: The step that training goes on from.
+        dataset: Fingerprint of the training data, noted in each manifest.
+        allowed_failures: Saves in a row whose failure is only reported.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        *,
+        keep: int,
+        first_step: int = 0,
+        dataset: str = "",
+        allowed_failures: int = 2,
+    ) -> None:
+        self._run = run
+        self._keep = keep
+        self._dataset = dataset
+        self._allowed_failures = allowed_failures
+        self._failures = 0
+        self._pending: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        # Retention deletes what this process wrote or found at its start, nothing else.
+        committed = checkpoints.committed_steps(run)
+        self._own = {step for step in committed if step <= first_step}
+        # Newer than what training goes on from: they were found damaged, and get replaced.
+        self._damaged = {step for step in committed if step > first_step}
+        commit.delete_stale_staging(layout.checkpoints_dir(run))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a save is still being written."""
+        return self._pending is not None and not self._pending.done()
+
+    def save(
+        self,
+        step: int,
+        variables: Mapping[str, tf.Variable],
+        *,
+        state: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        best: bool = False,
+    ) -> None:
+        """Take a snapshot now and commit it in the background.
+
+        Waits first for the save before, if that is still being written. The best checkpoint is
+        kept whatever its age, until a better one is committed.
+        """
+        self.wait()
+        with tf.device("CPU:0"):
+            tensors = {name: tf.identity(variable) for name, variable in variables.items()}
+        tensors[GLOBAL_STEP] = tf.constant(step, tf.int64)
+        self._pending = self._thread.submit(
+            self._write, step, tensors, dict(state or {}), dict(metrics or {}), best
+        )
+
+    def wait(self) -> None:
+        """Wait for the save under way; a failure is reported, repeated failure raised."""
+        if self._pending is None:
+            return
+        pending, self._pending = self._pending, None
+        try:
+            pending.result()
+            self._failures = 0
+        except (JobError, OSError, tf.errors.OpError) as error:
+            self._failures += 1
+            if self._failures > self._allowed_failures or isinstance(error, OSError):
+                raise
+            _log.warning("a checkpoint could not be saved, training goes on: %s", error)
+
+    def close(self) -> None:
+        """Wait for the last save; its failure is raised."""
+        self._allowed_failures = 0
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def _write(
+        self,
+        step: int,
+        tensors: Mapping[str, tf.Tensor],
+        state: Mapping[str, float],
+        metrics: Mapping[str, float],
+        best: bool,
+    ) -> None:
+        target = layout.checkpoint_dir(self._run, step)
+        if step in self._damaged:
+            commit.delete_folder(target, layout.MANIFEST_FILE)
+            self._damaged.discard(step)
+        # An earlier attempt may have committed this step: the same bits, since steps are exact.
+        if not storage.exists(layout.manifest_file(target)):
+            with commit.staging_folder(target) as folder:
+                files = write_tensors(folder, tensors)
+                manifest = Manifest(step, files, self._dataset, metrics, state)
+                commit.commit_folder(folder, target, layout.MANIFEST_FILE, manifest.to_json())
+        self._own.add(step)
+        if best:
+            content = json.dumps({"step": step, "metrics": metrics}, indent=1)
+            storage.write_bytes(layout.best_file(self._run), content.encode())
+        self._delete_old()
+
+    def _delete_old(self) -> None:
+        best = checkpoints.best_step(self._run)
+        newest = sorted(self._own, reverse=True)
+        for step in newest[self._keep :]:
+            if step != best:
+                commit.delete_folder(layout.checkpoint_dir(self._run, step), layout.MANIFEST_FILE)
+                self._own.discard(step)
+
+
+def write_tensors(folder: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, dict[str, int | str]]:
+    """Write tensors in TensorFlow's checkpoint format; give each file's size and SHA-256.
+
+    The names in the file are those given, so `tf.train.load_checkpoint(folder)` reads
+    `vgg_19/fc8/weights`, as slim's tools expect.
+    """
+    names = sorted(tensors)
+    with tf.device("CPU:0"):
+        tf.raw_ops.SaveV2(
+            prefix=tf.constant(os.path.join(folder, PREFIX)),
+            tensor_names=tf.constant(names),
+            shape_and_slices=tf.constant([""] * len(names)),
+            tensors=[tensors[name] for name in names],
+        )
+    with open(os.path.join(folder, "checkpoint"), "w") as file:
+        file.write(f'model_checkpoint_path: "{PREFIX}"\nall_model_checkpoint_paths: "{PREFIX}"\n')
+    return {
+        name: {
+            "bytes": os.path.getsize(os.path.join(folder, name)),
+            "sha256": checkpoints.sha256_of_file(os.path.join(folder, name)),
+        }
+        for name in sorted(os.listdir(folder))
+    }

@@ -1,0 +1,31 @@
+"""Fixtures that all tests share: where the real photographs lie, and small datasets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Tests measure behaviour, not speed: TensorFlow's banners only hide what they print.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parent.parent
+PHOTOGRAPHS = Path(os.environ.get("FOOD101_DATA", ROOT.parent / "shared" / "data"))
+
+
+def _archive(name: str) -> Path:
+    path = PHOTOGRAPHS / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not in {PHOTOGRAPHS}; set FOOD101_DATA to the folder that has it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ten_class_archive() -> Path:
+    """1,000 real Food-101 photographs of 10 classes, in the official layout."""
+    return _archive("food-101-10class.tar.gz")
+
+
+@pytest.fixture(scope="session")
+def small_photo_archive() -> Path:
+    """13,130 real Food-101 photographs of all 101 classes, 64 x 64 px."""
+    return _archive("food-101-64px.tar.gz")

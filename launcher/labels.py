@@ -22,11 +22,9 @@ RUN = f"{DOMAIN}/run"
 """The run directory (predictions or dataset directory for other kinds)."""
 GIT_REVISION = f"{DOMAIN}/git-revision"
 SPEC_HASH = f"{DOMAIN}/spec-hash"
-"""Hash of everything in the manifest but where and when it was made: same hash, same job."""
+"""JobSpec.fingerprint: the same hash is the same job."""
 SETTINGS = f"{DOMAIN}/settings"
 """JSON of the settings that made the job, for `resume`; secrets are only named in it."""
-STEPS = f"{DOMAIN}/steps"
-"""Steps that training will take in all, where they are known."""
 
 # Pods
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"

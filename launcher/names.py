@@ -23,7 +23,7 @@ _JOB_POD_SUFFIX = len("-12345")
 def longest_job_name(backend: str, workers: int) -> int:
     """Say how long a job's name may be so that its pods' and hosts' names still fit.
 
-    tfjob: `<job>-worker-<i>`; jobset: pods `<job>-worker-0-<i>-<random>`; job: `<job>-<i>-<random>`.
+    tfjob: `<job>-worker-<i>`; jobset: `<job>-worker-0-<i>-<random>`; job: `<job>-<i>-<random>`.
     """
     index = len(str(max(workers - 1, 0)))
     suffix = {
@@ -48,8 +48,8 @@ def check_job_name(name: str, backend: str, workers: int) -> None:
         )
     if len(name) > longest:
         raise UsageError(
-            f"name {name!r} has {len(name)} characters; with {workers} workers a {backend} name may "
-            f"have {longest}, or the names of its pods get too long; try {suggest(name, longest)!r}"
+            f"name {name!r} has {len(name)} characters; with {workers} workers a {backend} name "
+            f"may have {longest}, or its pods' names get too long; try {suggest(name, longest)!r}"
         )
 
 

@@ -1,0 +1,209 @@
+"""The embedded default: a job's workers as processes on this machine.
+
+They get what pods get: the same command and, with several of them, a real TF_CONFIG. Restarts go
+by the same rule as in the manifests: an attempt that ended with a code from 128 on is started
+again as a whole set, from the newest checkpoint, at most `max_restarts` times; any other code is
+final.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from job import exit_codes, layout, storage
+from job.errors import JobError
+from launcher.context import Context
+from launcher.local_processes import Ended, ProcessSet, Replica, cause_of
+from launcher.output import Output, printable
+from launcher.spec import JobSpec
+
+_COLORS = ("cyan", "yellow", "green", "magenta", "blue", "red")
+# Survivors of a lost peer find out within the trainer's --peer_timeout_s, 60 s by default.
+_GRACE_S = 75.0
+_KILL_AFTER_S = 15.0
+_TASK_KINDS = ("make-tfrecords", "predict")
+
+
+def submit(spec: JobSpec, context: Context) -> int:
+    """Run the job until it ends and give its exit code, the cause's where workers differ.
+
+    Ctrl-C (or SIGTERM) once asks all workers to save and leave, twice kills them.
+    """
+    job = _LocalJob(spec, context.output, context.environ)
+    with _interrupts(job):
+        return job.run()
+
+
+class _LocalJob:
+    """The attempts at one job."""
+
+    def __init__(self, spec: JobSpec, output: Output, environ: Mapping[str, str]) -> None:
+        self._spec = spec
+        self._output = output
+        self._environ = environ
+        self._names = [f"worker-{index}" for index in range(spec.workers)]
+        self._lock = threading.Lock()
+        self._processes: ProcessSet | None = None
+        self._interrupts = 0
+
+    def interrupt(self) -> None:
+        """Ask once, kill on the second time."""
+        self._interrupts += 1
+        if self._processes is None:
+            return
+        if self._interrupts == 1:
+            self._output.note("stopping: workers save a checkpoint and leave (again kills them)")
+            self._processes.send(signal.SIGTERM)
+        else:
+            self._processes.send(signal.SIGKILL)
+
+    def run(self) -> int:
+        """Attempt, and attempt again where that can help; give the last cause's exit code."""
+        first = _next_attempt(self._spec)
+        restarts = 0
+        while True:
+            cause = self._attempt(first + restarts)
+            if cause.code == 0 or self._interrupts:
+                break
+            words = f"{cause.name} ended: {_describe(cause.code)}"
+            if not exit_codes.restart_may_help(cause.code):
+                self._output.note(f"{words}; starting again would not help")
+                break
+            if restarts == self._spec.max_restarts:
+                self._output.note(f"{words}; no restarts left of {restarts} (--max-restarts)")
+                break
+            restarts += 1
+            self._output.note(f"{words}; restart {restarts} of {self._spec.max_restarts}")
+        return exit_codes.FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
+
+    def _attempt(self, number: int) -> Ended:
+        with self._log_folder(number) as folder:
+            ports = _free_ports(self._spec.workers)
+            replicas = [
+                Replica(
+                    name=name,
+                    command=self._command(index),
+                    environ=self._environ_of(index, ports),
+                    log_file=os.path.join(folder, f"{name}.log"),
+                )
+                for index, name in enumerate(self._names)
+            ]
+            self._processes = ProcessSet(replicas, self._write_line)
+            try:
+                ended = self._processes.wait(grace_s=_GRACE_S, kill_after_s=_KILL_AFTER_S)
+            finally:
+                self._processes = None
+        return cause_of(ended)
+
+    def _command(self, index: int) -> list[str]:
+        command = [sys.executable, "-m", self._spec.module, *self._spec.args]
+        if self._spec.kind in _TASK_KINDS:
+            command += [f"--task_index={index}", f"--num_tasks={self._spec.workers}"]
+        return command
+
+    def _environ_of(self, index: int, ports: list[int]) -> dict[str, str]:
+        spec = self._spec
+        environ = dict(self._environ) | dict(spec.env)
+        environ.pop("TF_CONFIG", None)
+        environ["PYTHONUNBUFFERED"] = "1"
+        environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        if spec.workers > 1:
+            threads = str(max(1, len(os.sched_getaffinity(0)) // spec.workers))
+            for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+                environ.setdefault(name, threads)
+        if spec.workers > 1 and spec.kind == "train":
+            environ["TF_CONFIG"] = json.dumps(
+                {
+                    "cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]},
+                    "task": {"type": "worker", "index": index},
+                }
+            )
+        gpus = spec.resources.gpus
+        mine = range(index * gpus, (index + 1) * gpus)
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine)) if gpus else "-1"
+        return environ
+
+    @contextmanager
+    def _log_folder(self, attempt: int) -> Iterator[str]:
+        """Give the folder for an attempt's logs: in the run directory, or on the way to it."""
+        if self._spec.kind != "train":
+            with tempfile.TemporaryDirectory(prefix="logs-") as folder:
+                yield folder
+            return
+        target = layout.join(layout.attempts_dir(self._spec.output), str(attempt))
+        if not storage.is_remote(target):
+            os.makedirs(target, exist_ok=True)
+            yield target
+            return
+        with tempfile.TemporaryDirectory(prefix="logs-") as folder:
+            try:
+                yield folder
+            finally:
+                self._upload_logs(folder, target)
+
+    def _upload_logs(self, folder: str, target: str) -> None:
+        try:
+            for name in sorted(os.listdir(folder)):
+                storage.upload(os.path.join(folder, name), layout.join(target, name))
+        except JobError as error:
+            self._output.warn(f"the logs could not be kept in {target}: {error}")
+
+    def _write_line(self, name: str, line: str) -> None:
+        with self._lock:
+            if len(self._names) == 1:
+                self._output.print(printable(line))
+            else:
+                color = _COLORS[self._names.index(name) % len(_COLORS)]
+                prefix = self._output.style(f"{name:<{len(self._names[-1])}} |", color)
+                self._output.print(f"{prefix} {printable(line)}")
+            self._output.stdout.flush()
+
+
+def _describe(code: int) -> str:
+    shown = f"exit code {code}, " if code >= 0 else ""
+    return shown + exit_codes.meaning(code)
+
+
+def _next_attempt(spec: JobSpec) -> int:
+    """Number this attempt after those whose logs are there."""
+    if spec.kind != "train":
+        return 1
+    folder = layout.attempts_dir(spec.output)
+    numbers = [
+        int(part)
+        for stat in storage.list_files(folder)
+        if (part := stat.path.split("/")[-2]).isdecimal()
+    ]
+    return max(numbers, default=0) + 1
+
+
+def _free_ports(count: int) -> list[int]:
+    """Find ports on which nothing listens; held together, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@contextmanager
+def _interrupts(job: _LocalJob) -> Iterator[None]:
+    def handle(_signal: int, _frame: types.FrameType | None) -> None:
+        job.interrupt()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,146 @@
+"""One attempt at a job as processes of this machine: start, merge the logs, pass on signals, end.
+
+All processes stand in sessions of their own, so that the terminal's Ctrl-C reaches the launcher
+alone, and are tied to it: if it dies, they get SIGTERM.
+"""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from job.exit_codes import FIRST_RETRYABLE, ExitCode
+
+# Loaded before any fork: between fork and exec a child must not load anything.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.1
+_FOLLOW_ON = (ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What one process is started with."""
+
+    name: str
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    log_file: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a replica ended; a negative code is the number of a signal, as in subprocess."""
+
+    name: str
+    code: int
+
+
+class ProcessSet:
+    """The running replicas of one attempt.
+
+    Args:
+        replicas: What to start.
+        write_line: Takes a replica's name and each line that it prints; called from threads.
+    """
+
+    def __init__(self, replicas: Sequence[Replica], write_line: Callable[[str, str], None]) -> None:
+        self._ended: list[Ended] = []
+        self._asked_to_stop_at: float | None = None
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._readers: list[threading.Thread] = []
+        for replica in replicas:
+            process = subprocess.Popen(
+                replica.command,
+                env=dict(replica.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                preexec_fn=_tie_to_launcher,
+            )
+            self._processes[replica.name] = process
+            assert process.stdout is not None
+            reader = threading.Thread(
+                target=_copy, args=(replica, process.stdout, write_line), daemon=True
+            )
+            reader.start()
+            self._readers.append(reader)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all that still run."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(number)
+
+    def wait(self, *, grace_s: float, kill_after_s: float) -> list[Ended]:
+        """Wait for all, in the order in which they end.
+
+        Once one fails, the others have `grace_s` to find out by themselves and to say so; then
+        they get SIGTERM, and after `kill_after_s` more SIGKILL.
+        """
+        failed_at: float | None = None
+        while len(self._ended) < len(self._processes):
+            self._note_ended()
+            now = time.monotonic()
+            if failed_at is None and any(ended.code for ended in self._ended):
+                failed_at = now
+            if failed_at is not None:
+                self._end_survivors(now - failed_at, grace_s, kill_after_s)
+            time.sleep(_POLL_S)
+        for reader in self._readers:
+            reader.join(timeout=5.0)
+        return self._ended
+
+    def _note_ended(self) -> None:
+        known = {ended.name for ended in self._ended}
+        for name, process in self._processes.items():
+            code = process.poll()
+            if code is not None and name not in known:
+                self._ended.append(Ended(name, code))
+
+    def _end_survivors(self, since_s: float, grace_s: float, kill_after_s: float) -> None:
+        if since_s > grace_s + kill_after_s:
+            self.send(signal.SIGKILL)
+        elif since_s > grace_s and self._asked_to_stop_at is None:
+            self._asked_to_stop_at = time.monotonic()
+            self.send(signal.SIGTERM)
+
+
+def cause_of(ended: Sequence[Ended]) -> Ended:
+    """Say which replica's end is the attempt's: the first of the gravest kind.
+
+    A code below 128 says that starting again cannot help, so it counts first; that a peer was
+    lost is a consequence and counts last.
+    """
+
+    def gravity(one: Ended) -> int:
+        if 0 < one.code < FIRST_RETRYABLE:
+            return 0
+        if one.code in _FOLLOW_ON:
+            return 2
+        return 1 if one.code else 3
+
+    return min(ended, key=gravity)
+
+
+def _copy(replica: Replica, stream: IO[str], write_line: Callable[[str, str], None]) -> None:
+    """Copy a replica's lines to its log file and to the merged output."""
+    with stream, open(replica.log_file, "w", encoding="utf-8") as log:
+        for line in stream:
+            log.write(line)
+            log.flush()
+            write_line(replica.name, line.rstrip("\n"))
+
+
+def _tie_to_launcher() -> None:
+    """Ask the kernel, in the child, for SIGTERM at the launcher's death."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

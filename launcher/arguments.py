@@ -42,3 +42,28 @@ def add_output(parser: argparse.ArgumentParser, *more: str, default: str | None 
 def accept_job_flags(parser: argparse.ArgumentParser, config_class: type[Any]) -> None:
     """Take flags after `--` as `args.job_flags`, to be parsed by `job.flags.parse`."""
     parser.set_defaults(job_flags=[], job_config=config_class)
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Declare what describes a training job: `submit`, `render` and `diff` take the same."""
+    from job.config import TrainConfig
+    from launcher import settings
+
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--name", help="name of the job (default: from its configuration)")
+    settings.add_flags(what, "image", "data")
+    what.add_argument("--run", metavar="PATH", help="run directory (default: RUN_ROOT/NAME)")
+    settings.add_flags(what, "run_root", "backend")
+    size = parser.add_argument_group("how big")
+    settings.add_flags(
+        size, "gpus", "workers", "gpus_per_worker", "accelerator", "cpus", "memory", "shm",
+        "cache_size", "scratch_size",
+    )  # fmt: skip
+    where = parser.add_argument_group("where and how long")
+    settings.add_flags(
+        where, "spot", "queue", "priority", "placement", "node_selector", "service_account",
+        "image_pull_secret", "max_restarts", "max_duration", "ttl",
+    )  # fmt: skip
+    extras = parser.add_argument_group("extras")
+    settings.add_flags(extras, "env", "secret_env", "labels", "annotations")
+    accept_job_flags(parser, TrainConfig)

@@ -83,6 +83,16 @@ class Output:
 
         self.stdout.write(yaml_text.dump(data))
 
+    def documents(self, manifests: Sequence[Any], output_format: str) -> None:
+        """Write manifests so that `kubectl apply -f -` takes them."""
+        if output_format == "json":
+            many = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+            self.document(manifests[0] if len(manifests) == 1 else many, "json")
+            return
+        from launcher import yaml_text
+
+        self.stdout.write(yaml_text.dump_all(manifests))
+
 
 def _width(cell: str) -> int:
     return len(_OWN_STYLE.sub("", cell))

@@ -66,7 +66,7 @@ class Settings:
         {}, "defaults for the trainer's flags, for example train.epochs=10", metavar="FLAG=VALUE"
     )
     # Size
-    gpus: int = setting(1, "GPUs in all; 0 means CPU workers", metavar="N")
+    gpus: int | None = setting(None, "GPUs in all (default: 1); 0 means CPU workers", metavar="N")
     workers: int | None = setting(
         None, "worker pods (default: as few as hold the GPUs)", metavar="N"
     )

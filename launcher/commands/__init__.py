@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from launcher.context import Context
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("run a job", ()),
+    ("run a job", ("render",)),
     ("follow a job", ()),
     ("change a job", ()),
     ("data and models", ()),

@@ -26,7 +26,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig file")
 
 
-def add_output(parser: argparse.ArgumentParser, *more: str, default: str | None = None) -> None:
+def add_output(parser: argparse._ActionsContainer, *more: str, default: str | None = None) -> None:
     """Declare `-o`: json, yaml and the formats named."""
     formats = (*FORMATS, *more)
     parser.add_argument(

@@ -26,7 +26,18 @@ _EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 tim
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are UsageErrors that name the nearest known option."""
+    """An argparse parser with a short usage line and with UsageErrors that name what is near."""
+
+    def usage_line(self) -> str:
+        """Name the positional arguments only; the options stand below."""
+        words = [
+            f"[{action.metavar or action.dest}]"
+            if action.nargs in ("?", "*")
+            else str(action.metavar or action.dest)
+            for action in self._get_positional_actions()
+        ]
+        tail = ["[-- JOB FLAGS]"] if self.get_default("job_config") else []
+        return " ".join([self.prog, *words, "[options]", *tail])
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}{self._nearest(message)} (see {self.prog} --help)")
@@ -85,7 +96,7 @@ def _dispatch(argv: list[str], output: Output) -> int:
     return command.run(args, Context(args, output=output, environ=os.environ, stdin=sys.stdin))
 
 
-def command_parser(command: commands.Command) -> argparse.ArgumentParser:
+def command_parser(command: commands.Command) -> _Parser:
     """Make the parser of one command: its own arguments, then the common ones."""
     parser = _Parser(
         prog=f"launcher {command.NAME}",
@@ -96,8 +107,7 @@ def command_parser(command: commands.Command) -> argparse.ArgumentParser:
     )
     command.add_arguments(parser)
     arguments.add_common(parser)
-    if parser.get_default("job_config"):
-        parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- JOB FLAGS]"
+    parser.usage = parser.usage_line().replace("%", "%%")
     return parser
 
 

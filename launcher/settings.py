@@ -106,8 +106,12 @@ class Settings:
     secret_env: Mapping[str, str] = setting(
         {}, "environment variable from a Kubernetes secret", metavar="K=SECRET/KEY"
     )
-    labels: Mapping[str, str] = setting({}, "label of the job and its pods", metavar="K=V")
-    annotations: Mapping[str, str] = setting({}, "annotation of the job", metavar="K=V")
+    labels: Mapping[str, str] = setting(
+        {}, "label of the job and its pods", metavar="K=V", flag="--label"
+    )
+    annotations: Mapping[str, str] = setting(
+        {}, "annotation of the job", metavar="K=V", flag="--annotation"
+    )
 
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {
@@ -145,7 +149,7 @@ def _merge(typed: dict[str, Any], field: dataclasses.Field[Any], value: Any) -> 
 
 
 def _flag(field: dataclasses.Field[Any]) -> str:
-    return "--" + field.name.replace("_", "-")
+    return str(field.metadata["flag"] or "--" + field.name.replace("_", "-"))
 
 
 def add_flags(parser: argparse._ActionsContainer, *names: str) -> None:
@@ -162,6 +166,7 @@ def add_flags(parser: argparse._ActionsContainer, *names: str) -> None:
         many = "Mapping" in str(field.type)
         parser.add_argument(
             _flag(field),
+            dest=name,
             action="append" if many else "store",
             default=None,
             choices=metadata["choices"] or None,

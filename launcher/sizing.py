@@ -12,7 +12,7 @@ from launcher.spec import Resources
 MOST_GPUS_PER_WORKER = 8
 ASSUMED_CLASSES = 101
 _FLOAT32_BYTES = 4
-_CPU_WORKER_MILLICPUS = 2000
+CPU_WORKER_MILLICPUS = 2000
 _FRAMEWORK_BYTES = 2 * units.GIB
 _CACHE_MARGIN = 1.1
 
@@ -87,13 +87,14 @@ def worker_resources(
     settings: Settings,
     *,
     gpus: int,
+    cpu_millicpus: int = CPU_WORKER_MILLICPUS,
     least_memory_bytes: int = 0,
     cache_bytes: int = 4 * units.GIB,
     scratch_bytes: int = 4 * units.GIB,
 ) -> Resources:
     """Size one worker: what the settings say, else what its GPUs bring, else what it needs."""
     known = accelerators.describe(settings.accelerator)
-    millicpus = gpus * known.millicpus or _CPU_WORKER_MILLICPUS
+    millicpus = gpus * known.millicpus or cpu_millicpus
     memory = max(
         gpus * known.host_memory_gib * units.GIB,
         0 if gpus else _whole_gib(_FRAMEWORK_BYTES + least_memory_bytes),

@@ -4,6 +4,7 @@ The same steps serve `submit`, `render`, `diff` and `resume`, so that they canno
 """
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,6 +147,9 @@ def _spec(
     resources = sizing.worker_resources(
         settings,
         gpus=gpus,
+        cpu_millicpus=_own_millicpus(workers)
+        if backend == "local"
+        else sizing.CPU_WORKER_MILLICPUS,
         least_memory_bytes=sizing.training_memory_bytes(config, per_replica, value_bytes=4),
         cache_bytes=sizing.cache_bytes(facts.shard_bytes),
         scratch_bytes=sizing.scratch_bytes(config),
@@ -164,6 +168,10 @@ def _spec(
         resources=resources,
         config=config,
     )
+
+
+def _own_millicpus(workers: int) -> int:
+    return max(1, 1000 * len(os.sched_getaffinity(0)) // workers)
 
 
 def with_cache(config: TrainConfig, cache_bytes: int) -> TrainConfig:

@@ -38,7 +38,10 @@ What `submit` and its kin call, and what the modules behind the call promise:
     launcher.backends.local.submit(spec, context) -> exit code of the job's processes
     launcher.preflight.require(spec, manifests, cluster, context.output, skip=(...)) -> None
         runs the checks, prints warnings, raises LauncherError if one failed
-    launcher.commands.wait.follow(args, context) / launcher.commands.logs.follow(...) are theirs.
+    launcher.commands.logs.follow(name, context) -> None
+        all replicas' logs until the job has ended
+    launcher.commands.wait.until_done(name, context) -> exit code
+        waits without output but progress; gives the code of the job's cause
 
 Modules are imported when their command runs (all of them for `launcher --help`), so at module
 level a command imports only the standard library and light modules of this package: no

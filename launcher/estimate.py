@@ -1,0 +1,143 @@
+"""What a training job will need and take, before it runs: memory, traffic, time. Pure.
+
+Everything here is arithmetic on the network's shapes. It assumes, says what it assumes, and is
+right within a factor of about two; the job's own log has the measured numbers.
+"""
+
+import math
+from dataclasses import dataclass
+
+from job.config import TrainConfig
+from job.exchange_plan import Method, Plan, plan_exchange
+from job.schedule import total_steps
+from job.vgg19_shapes import conv_layers, head_layers, layer_shapes
+from launcher import accelerators, sizing, units
+from launcher.dataset_facts import DatasetFacts
+from launcher.spec import JobSpec
+
+_GPU_RESERVED_BYTES = round(1.5 * units.GIB)
+"""CUDA context, cuDNN workspace and fragmentation."""
+_UTILISATION = 0.35
+_CPU_GFLOPS = 60.0
+"""One core with AVX2 or AVX-512 through oneDNN, float32."""
+_ONE_MACHINE_GBPS = 100.0
+"""GPUs of one machine over PCIe; NVLink is several times faster."""
+_CPU_NETWORK_GBPS = 10.0
+_BACKWARD_COST = 3
+"""Forward and backward pass cost three forward passes (Kaplan et al., 2020, appendix)."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A job's needs. `assumptions` are sentences to be shown beside the numbers."""
+
+    steps: int
+    replicas: int
+    per_replica_batch: int
+    memory_bytes: int
+    """Of one GPU, or of one CPU worker."""
+    memory_limit_bytes: int | None
+    """What there is, where it is known."""
+    compute_s: float
+    """One step's arithmetic."""
+    exchange_s: float
+    """One step's exchange of gradients; nothing of it overlaps with arithmetic here."""
+    exchange: str
+    """The plan of the exchange, in words; empty for one replica."""
+    assumptions: tuple[str, ...]
+
+
+def estimate(spec: JobSpec, config: TrainConfig, facts: DatasetFacts) -> Estimate:
+    """Estimate a job."""
+    gpus = spec.resources.gpus
+    replicas = spec.workers * max(gpus, 1)
+    per_replica = config.global_batch_size // replicas
+    sixteen_bit = gpus > 0 and config.precision != "float32"
+    memory = sizing.training_memory_bytes(config, per_replica, value_bytes=2 if sixteen_bit else 4)
+    rate, assumption = _rate(spec, config)
+    plan = _plan(spec, config, facts, per_replica, replicas) if replicas > 1 else None
+    return Estimate(
+        steps=total_steps(config, facts.train_examples),
+        replicas=replicas,
+        per_replica_batch=per_replica,
+        memory_bytes=memory + (_GPU_RESERVED_BYTES if gpus else 0),
+        memory_limit_bytes=_memory_limit(spec),
+        compute_s=per_replica * flops_per_image(config, facts.classes) / rate,
+        exchange_s=plan.planned.seconds if plan else 0.0,
+        exchange=plan_in_words(plan) if plan else "",
+        assumptions=(
+            assumption,
+            *([f"{plan.link.network_gbps:g} Gbit/s"] if plan else []),
+            "input that keeps up",
+        ),
+    )
+
+
+def _plan(
+    spec: JobSpec, config: TrainConfig, facts: DatasetFacts, per_replica: int, replicas: int
+) -> Plan:
+    half = spec.resources.gpus > 0 and config.precision != "float32"
+    return plan_exchange(
+        layer_shapes(facts.classes, config.head, config.width_multiplier),
+        per_replica,
+        replicas,
+        config.network_gbps or _network_gbps(spec),
+        config.exchange,
+        compute_dtype="bfloat16" if half else "float32",
+    )
+
+
+def _network_gbps(spec: JobSpec) -> float:
+    if spec.workers == 1:
+        return _ONE_MACHINE_GBPS
+    if not spec.resources.gpus:
+        return _CPU_NETWORK_GBPS
+    return accelerators.describe(spec.scheduling.accelerator).network_gbps
+
+
+def plan_in_words(plan: Plan) -> str:
+    """Say which layers travel how, and what that saves."""
+    ways = {Method.FACTORS: "as factors", Method.BFLOAT16: "in bfloat16", Method.DENSE: "dense"}
+    weights = [v for v in plan.variables if v.name.endswith("/weights")]
+    used = {way for v in weights for way in [v.method]}
+    if len(used) == 1:
+        said = f"everything {ways[used.pop()]}"
+    else:
+        layers = [v.name.split("/")[-2] for v in weights if v.method is Method.FACTORS]
+        rest = next(ways[way] for way in used if way is not Method.FACTORS)
+        said = f"{', '.join(layers)} as factors, the rest {rest}"
+    planned, dense = plan.planned.sent_bytes / 1e6, plan.dense.sent_bytes / 1e6
+    return f"{said}: {planned:,.0f} MB per step and replica, {dense:,.0f} MB all dense"
+
+
+def flops_per_image(config: TrainConfig, classes: int) -> float:
+    """Count the floating point operations of training on one image."""
+    side, total = config.image_size_px, 0
+    for name, (height, width, channels_in, channels) in conv_layers(
+        config.width_multiplier
+    ).items():
+        block = int(name.rsplit("/conv", 1)[1].split("_")[0])
+        pixels = math.ceil(side / 2 ** (block - 1)) ** 2
+        total += height * width * channels_in * channels * pixels
+    total += sum(
+        math.prod(s) for s in head_layers(classes, config.head, config.width_multiplier).values()
+    )
+    return 2.0 * _BACKWARD_COST * total
+
+
+def _memory_limit(spec: JobSpec) -> int | None:
+    if not spec.resources.gpus:
+        return None if spec.backend == "local" else spec.resources.memory_bytes
+    known = accelerators.KNOWN.get(spec.scheduling.accelerator)
+    return round(known.memory_gib * units.GIB) if known else None
+
+
+def _rate(spec: JobSpec, config: TrainConfig) -> tuple[float, str]:
+    """Give FLOP/s of one replica, and the assumption behind it."""
+    if not spec.resources.gpus:
+        cores = spec.resources.millicpus / 1000
+        return cores * _CPU_GFLOPS * 1e9, f"{_CPU_GFLOPS:g} GFLOP/s on each of {cores:g} CPUs"
+    model = spec.scheduling.accelerator
+    peak = accelerators.describe(model).peak_tflops / (2 if config.precision == "float32" else 1)
+    shown = model or "an unnamed GPU (give --accelerator)"
+    return peak * _UTILISATION * 1e12, f"{_UTILISATION:.0%} of {peak:g} TFLOP/s on {shown}"

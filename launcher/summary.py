@@ -1,0 +1,71 @@
+"""What `submit` says before it sends anything: the job in a few lines a person can check."""
+
+from job.config import TrainConfig
+from launcher import units
+from launcher.dataset_facts import DatasetFacts
+from launcher.estimate import Estimate
+from launcher.spec import JobSpec
+
+_KINDS = {"tfjob": "a TFJob", "jobset": "a JobSet", "job": "a Job", "local": "local processes"}
+
+
+def training_rows(
+    spec: JobSpec, config: TrainConfig, facts: DatasetFacts, estimate: Estimate
+) -> list[tuple[str, str]]:
+    """Describe a training job as (what, text)."""
+    rows = [("runs", _size(spec))]
+    if spec.backend != "local":
+        rows.append(("image", _image(spec.image)))
+    rows += [
+        ("data", f"{config.data} ({facts.train_examples:,} training images, {facts.source})"),
+        ("run", config.run),
+        ("start", config.init_checkpoint or "random weights (--init_checkpoint loads VGG19's)"),
+        ("steps", _steps(config, estimate)),
+        ("memory", _memory(estimate, gpus=spec.resources.gpus > 0)),
+    ]
+    if estimate.exchange:
+        rows.append(("exchange", estimate.exchange))
+    return [*rows, ("time", _time(estimate))]
+
+
+def _size(spec: JobSpec) -> str:
+    resources = spec.resources
+    each = f"{resources.gpus} GPU{'s' * (resources.gpus != 1)}"
+    if not resources.gpus:
+        each = f"{units.format_millicpus(resources.millicpus)} CPUs"
+    if spec.backend == "local":
+        each = "this machine's CPUs" if not resources.gpus else each
+    where = [word for word in (spec.scheduling.accelerator, "spot" * spec.scheduling.spot) if word]
+    details = f" ({', '.join(where)})" if where else ""
+    queue = f" in queue {spec.scheduling.queue}" if spec.scheduling.queue else ""
+    workers = f"{spec.workers} worker{'s' * (spec.workers != 1)}"
+    return f"{workers} x {each}{details}, as {_KINDS[spec.backend]}{queue}"
+
+
+def _image(image: str) -> str:
+    return image if "@sha256:" in image else f"{image} (a tag can move; @sha256:… cannot)"
+
+
+def _steps(config: TrainConfig, estimate: Estimate) -> str:
+    length = f"{config.epochs:g} epochs" if config.steps is None else "--steps"
+    return (
+        f"{estimate.steps:,} of {config.global_batch_size} images ({length}), "
+        f"{estimate.per_replica_batch} on each of {estimate.replicas} "
+        f"replica{'s' * (estimate.replicas != 1)}"
+    )
+
+
+def _memory(estimate: Estimate, *, gpus: bool) -> str:
+    needed = f"about {estimate.memory_bytes / units.GIB:.1f} GiB per {'GPU' if gpus else 'worker'}"
+    if estimate.memory_limit_bytes is None:
+        return needed
+    there = estimate.memory_limit_bytes / units.GIB
+    if estimate.memory_bytes > estimate.memory_limit_bytes:
+        return f"{needed}, MORE than the {there:.1f} GiB there are: raise --accumulate_steps"
+    return f"{needed} of {there:.1f} GiB"
+
+
+def _time(estimate: Estimate) -> str:
+    step_s = estimate.compute_s + estimate.exchange_s
+    total = units.format_seconds(max(1.0, estimate.steps * step_s))
+    return f"about {total} ({step_s:.2g} s per step), assuming {', '.join(estimate.assumptions)}"

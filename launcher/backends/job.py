@@ -1,0 +1,36 @@
+"""A plain Kubernetes Job: records, evaluation, export, prediction."""
+
+from typing import Any
+
+from launcher import resources, state_json
+from launcher.backends.submission import submit
+from launcher.state import Job
+
+__all__ = ["POD_LABEL", "RESOURCE", "read", "submit", "suspension"]
+
+RESOURCE = resources.JOBS
+POD_LABEL = "batch.kubernetes.io/job-name"
+
+_ENDS = ("Complete", "Failed")
+
+
+def read(item: dict[str, Any]) -> Job:
+    """Read a Job; restarts are its failed pods."""
+    spec, status = item["spec"], item.get("status") or {}
+    over = [c.since for c in state_json.conditions(status) if c.type in _ENDS and c.true]
+    limit = spec.get("backoffLimitPerIndex", spec.get("backoffLimit"))
+    return state_json.job(
+        item,
+        template=spec.get("template") or {},
+        finished=state_json.time(status.get("completionTime")) or (over[0] if over else None),
+        suspended=bool(spec.get("suspend")),
+        workers=int(spec.get("completions") or spec.get("parallelism") or 1),
+        restarts=int(status.get("failed") or 0),
+        max_restarts=limit,
+        deadline_s=spec.get("activeDeadlineSeconds"),
+    )
+
+
+def suspension(suspended: bool) -> dict[str, Any]:
+    """Make the patch that suspends a job or lets it run."""
+    return {"spec": {"suspend": suspended}}

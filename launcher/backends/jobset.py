@@ -1,0 +1,42 @@
+"""Training as a JobSet: all workers start, fail and restart together."""
+
+from typing import Any
+
+from launcher import resources, state_json
+from launcher.backends.submission import submit
+from launcher.state import Job
+
+__all__ = ["POD_LABEL", "RESOURCE", "read", "submit", "suspension"]
+
+RESOURCE = resources.JOBSETS
+POD_LABEL = "jobset.sigs.k8s.io/jobset-name"
+
+_ENDS = ("Completed", "Failed")
+
+
+def read(item: dict[str, Any]) -> Job:
+    """Read a JobSet; it is over at the moment its last condition came true."""
+    spec, status = item["spec"], item.get("status") or {}
+    groups = spec.get("replicatedJobs") or [{}]
+    child = (groups[0].get("template") or {}).get("spec") or {}
+    over = [c.since for c in state_json.conditions(status) if c.type in _ENDS and c.true]
+    return state_json.job(
+        item,
+        template=child.get("template") or {},
+        finished=over[0] if over else None,
+        suspended=bool(spec.get("suspend")),
+        workers=sum(_pods(group) for group in groups),
+        restarts=int(status.get("restarts") or 0),
+        max_restarts=(spec.get("failurePolicy") or {}).get("maxRestarts"),
+        deadline_s=child.get("activeDeadlineSeconds"),
+    )
+
+
+def _pods(group: dict[str, Any]) -> int:
+    child = (group.get("template") or {}).get("spec") or {}
+    return int(group.get("replicas", 1)) * int(child.get("parallelism") or 1)
+
+
+def suspension(suspended: bool) -> dict[str, Any]:
+    """Make the patch that suspends a job or lets it run."""
+    return {"spec": {"suspend": suspended}}

@@ -1,0 +1,34 @@
+"""Training as a TFJob of Kubeflow's training-operator (v1.9)."""
+
+from typing import Any
+
+from launcher import resources, state_json
+from launcher.backends.submission import submit
+from launcher.state import Job
+
+__all__ = ["POD_LABEL", "RESOURCE", "read", "submit", "suspension"]
+
+RESOURCE = resources.TFJOBS
+POD_LABEL = "training.kubeflow.org/job-name"
+
+
+def read(item: dict[str, Any]) -> Job:
+    """Read a TFJob. The operator counts no restarts, so its pods and events must tell them."""
+    policy = item["spec"].get("runPolicy") or {}
+    replicas = item["spec"].get("tfReplicaSpecs") or {}
+    worker: dict[str, Any] = replicas.get("Worker") or next(iter(replicas.values()), {})
+    status = item.get("status") or {}
+    return state_json.job(
+        item,
+        template=worker.get("template") or {},
+        finished=state_json.time(status.get("completionTime")),
+        suspended=bool(policy.get("suspend")),
+        workers=sum(int(spec.get("replicas", 1)) for spec in replicas.values()),
+        max_restarts=policy.get("backoffLimit"),
+        deadline_s=policy.get("activeDeadlineSeconds"),
+    )
+
+
+def suspension(suspended: bool) -> dict[str, Any]:
+    """Make the patch that suspends a job or lets it run."""
+    return {"spec": {"runPolicy": {"suspend": suspended}}}

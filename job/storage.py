@@ -138,6 +138,8 @@ def reconnect(patience: Patience | None = None) -> None:
     """
     global _remote, _patience
     with _connecting:
+        if _remote is not None:
+            _remote.close()
         _remote = None
         _patience = patience or _patience
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from google.api_core.exceptions import PreconditionFailed
+from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.storage import Blob
 
 from job import storage_checksum, storage_local
 from job.storage_interface import ABSENT, NotFoundError, Patience, Stat
 from job.storage_media import MediaReader
 from job.storage_names import split, split_file
-from job.storage_retry import Operation, Policy
+from job.storage_retry import DamagedTransferError, Operation, Policy
 from job.storage_session import RequestCounts, connect, identity
 
 _LISTED = "items(name,size,generation,crc32c),nextPageToken"
@@ -74,7 +74,7 @@ class GcsStorage:
             source = self.stat(path)
             with (
                 storage_local.errors_of(local_file),
-                storage_local.atomic_file(local_file) as file,
+                storage_local.atomic_file(local_file, durable=False) as file,
             ):
                 os.truncate(file.fileno(), source.size)
                 self._media.fill(file.fileno(), source)
@@ -101,6 +101,11 @@ class GcsStorage:
         """Return the requests sent so far, by kind: list, stat, read, write, delete."""
         return self._counts.snapshot()
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._media.close()
+        self._client.close()
+
     def _write(self, path: str, content: "_Content", if_generation_match: int | None) -> Stat:
         """Write with GCS checking the content on arrival.
 
@@ -120,6 +125,10 @@ class GcsStorage:
                 self._reload(blob, path)
                 if (blob.metadata or {}).get(_ATTEMPT) != mark:
                     raise
+            except NotFound as error:
+                if error.response.request.method == "PUT":
+                    raise DamagedTransferError("the upload's session has ended") from error
+                raise
             if blob.crc32c != content.crc32c:
                 condition = blob.generation
                 storage_checksum.verify(path, blob.crc32c, content.crc32c)

@@ -52,6 +52,7 @@ class Patience:
     read_timeout_s: float = 60.0
     first_wait_s: float = 0.5
     longest_wait_s: float = 15.0
+    quiet_s: float = 5.0  # An outage is logged when it has lasted this long.
 
     @property
     def timeout(self) -> tuple[float, float]:
@@ -96,4 +97,8 @@ class Backend(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove a file; one that is already gone is no error."""
+        ...
+
+    def close(self) -> None:
+        """Close all connections."""
         ...

@@ -74,6 +74,9 @@ class LocalStorage:
         """Local files take no requests."""
         return {}
 
+    def close(self) -> None:
+        """Local files have no connections."""
+
     def _publish(
         self, path: str, fill: Callable[[BinaryIO], None], if_generation_match: int | None
     ) -> Stat:
@@ -92,11 +95,14 @@ def errors_of(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: str, commit: Callable[[str, str], None] = os.replace) -> Iterator[BinaryIO]:
-    """Open a file that appears at `path` complete and on disk, or not at all.
+def atomic_file(
+    path: str, *, commit: Callable[[str, str], None] = os.replace, durable: bool = True
+) -> Iterator[BinaryIO]:
+    """Open a file that appears at `path` complete, or not at all.
 
     `commit(temporary, path)` gives the finished file its name. The temporary file lies in the
-    same folder, because a rename is atomic within one file system only.
+    same folder, because a rename is atomic within one file system only. A `durable` file is on
+    disk before it appears; a copy of something that is kept elsewhere need not be.
     """
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
@@ -105,9 +111,11 @@ def atomic_file(path: str, commit: Callable[[str, str], None] = os.replace) -> I
         with open(temporary, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         commit(temporary, path)
-        _sync_folder(folder)
+        if durable:
+            _sync_folder(folder)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)

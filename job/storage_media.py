@@ -65,6 +65,10 @@ class MediaReader:
         finally:
             _settle(ranges)
 
+    def close(self) -> None:
+        """Stop the threads; the session belongs to the client."""
+        self._threads.shutdown()
+
     def _fetch_range(self, source: Stat, start: int, descriptor: int) -> None:
         end = min(start + _RANGE_BYTES, source.size)
 

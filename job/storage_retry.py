@@ -20,7 +20,7 @@ import urllib3
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
-from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from job.errors import ConfigError, DeniedError, JobError, StorageUnreachableError
 from job.storage_interface import NotFoundError, Patience, PreconditionError
@@ -41,7 +41,6 @@ _BROKEN_TRANSFER = (
     DataCorruption,
 )
 _PERMISSION = re.compile(r"storage\.[a-z]+\.[a-zA-Z]+")
-_QUIET_S = 5.0
 _REPORT_EVERY_S = 30.0
 
 
@@ -80,7 +79,7 @@ class Policy:
             maximum=self.patience.longest_wait_s,
             multiplier=2.0,
             timeout=self.patience.deadline_s,
-            on_error=_reporter(path, self.patience.deadline_s),
+            on_error=_reporter(path, self.patience),
         )
 
     @contextlib.contextmanager
@@ -93,15 +92,12 @@ class Policy:
                 f"{path}: storage still failed when the retries were spent; "
                 f"last: {_reason(error.cause)}"
             ) from error
-        except GoogleAPICallError as error:
-            raise _typed(path, operation, self.identity, error) from error
+        except (GoogleAPICallError, InvalidResponse) as error:
+            raise _typed(path, operation, self.identity, _Answer.of(error)) from error
         except (DamagedTransferError, *_BROKEN_TRANSFER) as error:
             raise StorageUnreachableError(f"{path}: {_reason(error)}") from error
         except GoogleAuthError as error:
-            raise DeniedError(
-                f"{path}: no access token for {self.identity}: {_reason(error)}; "
-                "check the service account and its Workload Identity binding"
-            ) from error
+            raise _not_accepted(path, operation, self.identity, _reason(error)) from error
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -111,22 +107,43 @@ def is_retryable(error: BaseException) -> bool:
             return True
         case RefreshError():
             return bool(error.retryable)
-        case GoogleAPICallError():
-            return error.code in _RETRYABLE_STATUS or bool(_reasons(error) & _RATE_LIMITS)
+        case GoogleAPICallError() | InvalidResponse():
+            answer = _Answer.of(error)
+            return answer.status in _RETRYABLE_STATUS or answer.reason in _RATE_LIMITS
         case _:
             return isinstance(error, _BROKEN_TRANSFER)
 
 
-def _typed(path: str, operation: Operation, identity: str, error: GoogleAPICallError) -> JobError:
-    bucket = "/".join(path.split("/")[:3])
-    match error.code:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What storage said when it refused a request."""
+
+    status: int
+    reason: str
+    message: str
+
+    @classmethod
+    def of(cls, error: GoogleAPICallError | InvalidResponse) -> "_Answer":
+        """Read the answer behind an exception; the client's own texts repeat whole URLs."""
+        status = int(error.code if isinstance(error, GoogleAPICallError) else error.args[1])
+        try:
+            told = error.response.json()["error"]
+            details = (told.get("errors") or [{}])[0]
+            return cls(status, str(details.get("reason", "")), str(told["message"]))
+        except (AttributeError, ValueError, KeyError, TypeError):
+            return cls(status, "", http.client.responses.get(status, ""))
+
+    def __str__(self) -> str:
+        return f"{self.status} {' '.join(self.message.split())}".strip()
+
+
+def _typed(path: str, operation: Operation, identity: str, answer: _Answer) -> JobError:
+    bucket = _bucket_of(path)
+    match answer.status:
         case 401:
-            return DeniedError(
-                f"{path}: storage does not accept {identity} (401); log in again, or check the "
-                f"service account. The permission needed is {operation.value} on {bucket}"
-            )
+            return _not_accepted(path, operation, identity, str(answer))
         case 403:
-            named = _PERMISSION.search(_reason(error))
+            named = _PERMISSION.search(answer.message)
             permission = named[0] if named else operation.value
             return DeniedError(
                 f"{path}: permission {permission} on {bucket} is missing for {identity}; "
@@ -134,14 +151,25 @@ def _typed(path: str, operation: Operation, identity: str, error: GoogleAPICallE
             )
         case 404:
             about_bucket = operation not in (Operation.READ, Operation.DELETE)
-            missing = bucket if about_bucket or "bucket" in _reason(error).lower() else path
+            missing = bucket if about_bucket or "bucket" in answer.message.lower() else path
             return NotFoundError(f"{missing} does not exist" + _asked_for(missing, path))
         case 412:
             return PreconditionError(f"{path} is already there, or was changed by somebody else")
-        case code if code in _RETRYABLE_STATUS:
-            return StorageUnreachableError(f"{path}: {_reason(error)}")
+        case status if status in _RETRYABLE_STATUS:
+            return StorageUnreachableError(f"{path}: {answer}")
         case _:
-            return ConfigError(f"{path}: storage refused the request: {_reason(error)}")
+            return ConfigError(f"{path}: storage refused the request: {answer}")
+
+
+def _not_accepted(path: str, operation: Operation, identity: str, reason: str) -> DeniedError:
+    return DeniedError(
+        f"{path}: storage does not accept {identity}: {reason}; log in again or check the service "
+        f"account; it needs {operation.value} on {_bucket_of(path)}"
+    )
+
+
+def _bucket_of(path: str) -> str:
+    return "/".join(path.split("/")[:3])
 
 
 def _asked_for(missing: str, path: str) -> str:
@@ -153,23 +181,16 @@ def _role(operation: Operation) -> str:
     return f"roles/storage.{'objectViewer' if reading else 'objectUser'}"
 
 
-def _reason(error: BaseException) -> str:
-    """One line from an exception of the client; its own texts repeat the request's URL."""
-    if isinstance(error, GoogleAPICallError):
-        details = [str(item["message"]) for item in error.errors if "message" in item]
-        text = details[0] if details else error.message
-        return f"{error.code} {text.splitlines()[0] if text else ''}".strip()
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, (GoogleAPICallError, InvalidResponse)):
+        return str(_Answer.of(error))
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _reasons(error: GoogleAPICallError) -> set[str]:
-    return {str(item.get("reason")) for item in error.errors if isinstance(item, dict)}
-
-
-def _reporter(path: str, deadline_s: float) -> Callable[[Exception], None]:
+def _reporter(path: str, patience: Patience) -> Callable[[Exception], None]:
     """Log an outage when it lasts, and then now and again, not each failed request."""
     first: float | None = None
-    next_report_s = _QUIET_S
+    next_report_s = patience.quiet_s
 
     def report(error: Exception) -> None:
         nonlocal first, next_report_s
@@ -183,7 +204,7 @@ def _reporter(path: str, deadline_s: float) -> Callable[[Exception], None]:
                 path,
                 lasted_s,
                 _reason(error),
-                max(0.0, deadline_s - lasted_s),
+                max(0.0, patience.deadline_s - lasted_s),
             )
 
     return report

@@ -44,7 +44,9 @@ class RequestCounts:
 
 class _CountingSession(AuthorizedSession):  # type: ignore[misc]
     def __init__(self, credentials: Credentials, counts: RequestCounts) -> None:
-        super().__init__(credentials)
+        # Nobody's token cannot be renewed; other tokens are when storage answers 401.
+        anonymous = isinstance(credentials, AnonymousCredentials)
+        super().__init__(credentials, refresh_status_codes=() if anonymous else (401,))
         self._request_counts = counts
         # The client's default of 10 connections would serialize parallel ranges.
         adapter = HTTPAdapter(pool_maxsize=_MOST_CONNECTIONS)

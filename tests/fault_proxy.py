@@ -85,7 +85,9 @@ class FaultProxy:
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection(self._upstream.netloc, timeout=60)
         with contextlib.closing(upstream):
-            upstream.request(method, path, body, headers)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # A server may answer, and hang up, before it has read all.
+                upstream.request(method, path, body, headers)
             answer = upstream.getresponse()
             content = answer.read()
             base = f"{self._upstream.scheme}://{self._upstream.netloc}"
@@ -121,6 +123,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = _PIECE_BYTES
+    disable_nagle_algorithm = True
     server: _Server
 
     def _any(self) -> None:
@@ -167,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             piece = content[start : start + _PIECE_BYTES]
             self.wfile.write(piece)
             if fault.bytes_per_s:
+                self.wfile.flush()
                 time.sleep(len(piece) / fault.bytes_per_s)
 
     def log_message(self, *args: object) -> None:

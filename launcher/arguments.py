@@ -26,12 +26,17 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig file")
 
 
-def add_output(parser: argparse._ActionsContainer, *more: str, default: str | None = None) -> None:
+def add_output(
+    parser: argparse._ActionsContainer,
+    *more: str,
+    default: str | None = None,
+    flags: tuple[str, ...] = ("-o", "--output"),
+) -> None:
     """Declare `-o`: json, yaml and the formats named."""
     formats = (*FORMATS, *more)
     parser.add_argument(
-        "-o",
-        "--output",
+        *flags,
+        dest="output",
         choices=formats,
         default=default,
         metavar="FORMAT",
@@ -67,3 +72,53 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     extras = parser.add_argument_group("extras")
     settings.add_flags(extras, "env", "secret_env", "labels", "annotations")
     accept_job_flags(parser, TrainConfig)
+
+
+SIZES = (
+    "gpus",
+    "workers",
+    "gpus_per_worker",
+    "cpus",
+    "memory",
+    "shm",
+    "cache_size",
+    "scratch_size",
+)
+"""Settings that a profile holds for training: other jobs take them from flags only."""
+
+
+def add_task(parser: argparse.ArgumentParser, *what_names: str) -> None:
+    """Declare what describes a job of independent tasks, with some settings beside the rest."""
+    from launcher import settings
+
+    what = parser.add_argument_group("job")
+    what.add_argument("--name", help="name of the job (default: from its configuration)")
+    what.add_argument(
+        "--backend", choices=("auto", "job", "local"), default="auto", dest="task_backend",
+        help="a Job in the cluster, local processes, or auto: local without a cluster",
+    )  # fmt: skip
+    settings.add_flags(what, *what_names)
+    settings.add_flags(
+        what, "accelerator", "cpus", "memory", "cache_size", "scratch_size", "spot", "queue",
+        "priority", "node_selector", "service_account", "image_pull_secret", "max_restarts",
+        "max_duration", "ttl", "env", "secret_env", "labels", "annotations",
+    )  # fmt: skip
+    parser.set_defaults(not_from_profile=SIZES)
+
+
+def add_sending(
+    parser: argparse.ArgumentParser, *, output_flags: tuple[str, ...] = ("-o", "--output")
+) -> None:
+    """Declare what to do with a job once it is described."""
+    group = parser.add_argument_group("how to send it")
+    group.add_argument(
+        "--dry-run", choices=("client", "server"),
+        help="client: print the manifest; server: let the cluster check it; keep nothing",
+    )  # fmt: skip
+    group.add_argument(
+        "--skip-checks", metavar="NAME[,NAME]", default="",
+        help="checks to leave out, by the names that `launcher check` prints, or `all`",
+    )  # fmt: skip
+    group.add_argument("--wait", action="store_true", help="wait for the end; exit with its cause")
+    group.add_argument("--follow", action="store_true", help="show the logs until the end")
+    add_output(group, "name", flags=output_flags)

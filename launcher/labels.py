@@ -25,6 +25,8 @@ SPEC_HASH = f"{DOMAIN}/spec-hash"
 """JobSpec.fingerprint: the same hash is the same job."""
 SETTINGS = f"{DOMAIN}/settings"
 """JSON of the settings that made the job, for `resume`; secrets are only named in it."""
+CANCELLED = f"{DOMAIN}/cancelled"
+"""When `launcher cancel` stopped the job for good."""
 
 # Pods
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"

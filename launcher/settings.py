@@ -56,6 +56,10 @@ class Settings:
         "", "container image of the job", metavar="IMAGE",
         example="europe-docker.pkg.dev/my-project/food101/vgg19:0.1.0",
     )  # fmt: skip
+    tensorboard_image: str = setting(
+        "", "image of TensorBoard in the cluster", metavar="IMAGE",
+        example="europe-docker.pkg.dev/my-project/food101/tensorboard:0.1.0",
+    )  # fmt: skip
     image_pull_secret: str = setting("", "secret for a private registry", metavar="NAME")
     data: str = setting("", "dataset directory", metavar="PATH", example="gs://my-bucket/food101")
     run_root: str = setting(
@@ -130,7 +134,12 @@ def resolve(args: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
     values = settings_file.read_profile(
         getattr(args, "settings", None), getattr(args, "profile", None), environ
     )
-    typed = {name: from_yaml(FIELDS[name], value, where) for name, value, where in values}
+    skipped = getattr(args, "not_from_profile", ())
+    typed = {
+        name: from_yaml(FIELDS[name], value, where)
+        for name, value, where in values
+        if name not in skipped
+    }
     for name, field in FIELDS.items():
         given = getattr(args, name, None)
         if given is not None:

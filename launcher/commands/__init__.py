@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     from launcher.context import Context
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("run a job", ("render",)),
+    ("run a job", ("submit", "render", "diff")),
     ("follow a job", ()),
     ("change a job", ()),
-    ("data and models", ()),
-    ("set up", ("version",)),
+    ("data and models", ("make-tfrecords", "evaluate", "export", "tensorboard")),
+    ("set up", ("init", "image", "completion", "version")),
 )
 
 

@@ -1,0 +1,88 @@
+"""`launcher diff`: what would change against a job that runs or ran."""
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from launcher import arguments
+from launcher.context import Context
+from launcher.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from launcher.training import Training
+
+NAME = "diff"
+HELP = "Show how a job would differ from one that runs or ran."
+EPILOG = """Without JOB the one of the same name is compared. A job that is gone from the cluster is
+compared by its run directory's configuration. Ends with 1 if something differs.
+
+examples:
+  launcher diff vgg19-4f2a1c --gpus 16 -- --epochs=10
+  launcher diff --name nightly --spot"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the job to compare with, and what describes the new one."""
+    parser.add_argument("job", metavar="JOB", nargs="?", help="name of the job to compare with")
+    arguments.add_training(parser)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Print the differences; 0 if there are none."""
+    from launcher import training
+    from launcher.render import render
+
+    settings = context.settings
+    backend = training.choose_backend(settings, has_cluster=True)
+    if backend == "local":
+        raise UsageError("the local backend has no manifest; choose --backend tfjob or jobset")
+    other = args.job or args.name or ""
+    job = training.prepare(
+        settings, args.job_flags, name=args.name or other, run=args.run or "",
+        namespace=context.namespace, backend=backend, with_facts=False,
+    )  # fmt: skip
+    found = _against_cluster(other or job.spec.name, render(job.spec)[0], context)
+    if found is None:
+        found = _against_run(other or job.spec.name, job, context)
+    for line in found:
+        context.output.print(context.output.style(line, "yellow"))
+    if not found:
+        context.output.note("no difference")
+    return 1 if found else 0
+
+
+def _against_cluster(name: str, manifest: dict[str, object], context: Context) -> list[str] | None:
+    """Compare with the object of that name, of whatever kind; None if there is none."""
+    from launcher import resources
+    from launcher.differences import differences
+
+    cluster = context.cluster()
+    for resource in (resources.TFJOBS, resources.JOBSETS):
+        there = cluster.find(resource, name)
+        if there is None:
+            continue
+        if there["kind"] != manifest["kind"]:
+            return [f"kind: {there['kind']} -> {manifest['kind']}"]
+        return differences(there.get("spec"), manifest["spec"])
+    return None
+
+
+def _against_run(name: str, job: "Training", context: Context) -> list[str]:
+    """Compare with the configuration in the run directory of a job that is gone."""
+    from job import layout, storage
+    from job.errors import JobError
+
+    path = layout.config_file(job.config.run)
+    try:
+        earlier = json.loads(storage.read_bytes(path))
+    except (JobError, ValueError) as error:
+        raise NotFoundError(
+            f"there is no job {name!r} in namespace {context.namespace!r}, and {path} cannot be "
+            f"read either: {error}"
+        ) from error
+    return [
+        f"{key}: {earlier.get(key)!r} -> {value!r}"
+        for key, value in dataclasses.asdict(job.config).items()
+        if earlier.get(key) != value and key not in ("cache_dir", "cache_size_gb")
+    ]

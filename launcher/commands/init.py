@@ -1,0 +1,86 @@
+"""`launcher init`: write launcher.yaml by asking, with the cluster's own answers to choose from."""
+
+import argparse
+import os
+
+from launcher.context import Context
+from launcher.errors import ConflictError, LauncherError, UsageError
+
+NAME = "init"
+HELP = "Write a launcher.yaml by asking."
+EPILOG = """The cluster is asked for its GPU models, queues and kinds of jobs, if it can be reached.
+
+examples:
+  launcher init
+  launcher init --non-interactive --image registry.example/food101:0.1.0 \\
+      --data gs://my-bucket/food101 --run-root gs://my-bucket/runs"""
+
+_ASKED = (
+    "image", "namespace", "data", "run_root", "service_account", "accelerator", "queue", "backend",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the answers as flags, and where the file goes."""
+    from launcher import settings
+
+    parser.add_argument("--non-interactive", action="store_true", help="ask nothing")
+    parser.add_argument("--user", action="store_true", help="write to your configuration folder")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    settings.add_flags(
+        parser, *(name for name in _ASKED if name != "namespace"), "gpus", "gpus_per_worker",
+        "workers", "cpus", "memory", "spot", "tensorboard_image", "image_pull_secret",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Ask and write."""
+    from launcher import init_questions, settings, settings_file
+    from launcher.settings_values import from_text
+
+    path = settings_file.user_file(context.environ) if args.user else settings_file.FILE_NAME
+    if os.path.exists(path) and not args.force:
+        raise ConflictError(f"{path} is already there; edit it, or replace it with --force")
+    profile = args.profile or "default"
+    given = {name: getattr(args, name, None) for name in settings.FIELDS}
+    answers = {
+        name: from_text(settings.FIELDS[name], value, f"--{name}")
+        for name, value in given.items()
+        if value is not None
+    }
+    if not args.non_interactive:
+        if not context.stdin.isatty():
+            raise UsageError("nobody to ask: standard input is no terminal; use --non-interactive")
+        found = _look(args, context)
+        answers = init_questions.ask(_ASKED, answers, found, context)
+    _write(path, init_questions.file_text(profile, answers))
+    context.output.print(f"{path} written")
+    context.output.note("next: launcher check, then launcher submit --gpus N")
+    return 0
+
+
+def _look(args: argparse.Namespace, context: Context) -> dict[str, list[str]]:
+    """Ask the cluster what there is to choose from; whatever cannot be seen is left out."""
+    from launcher import cluster, init_questions, kubeconfig
+
+    if not kubeconfig.is_configured(args.kubeconfig or "", context.environ):
+        context.output.note("no cluster is configured here; answers are taken as they are")
+        return {}
+    try:
+        there = cluster.connect(
+            kubeconfig=args.kubeconfig, context=args.context, namespace=args.namespace or "default"
+        )
+        context.output.note(f"asking {there.server} what it has")
+        return init_questions.look(there)
+    except LauncherError as error:
+        context.output.note(f"the cluster cannot be asked: {error}")
+        return {}
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise LauncherError(f"{path} cannot be written: {error.strerror}") from error

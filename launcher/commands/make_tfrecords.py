@@ -1,0 +1,56 @@
+"""`launcher make-tfrecords`: images to shards, as a Job or on this machine."""
+
+import argparse
+
+from launcher import arguments
+from launcher.context import Context
+
+NAME = "make-tfrecords"
+HELP = "Turn images into TFRecord shards."
+EPILOG = """Flags of the converter go after --; `python -m job.make_tfrecords --help` lists them.
+
+examples:
+  launcher make-tfrecords --source gs://my-bucket/food-101.tar.gz --output gs://my-bucket/food101
+  launcher make-tfrecords --source gs://my-bucket/images --output gs://my-bucket/food101 --tasks 16
+  launcher make-tfrecords --backend local --source food-101.tar.gz --output food101"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where images come from, where shards go, and how many tasks share the work."""
+    from job.config import RecordsConfig
+
+    what = parser.add_argument_group("what to convert")
+    what.add_argument(
+        "--source", metavar="PATH", required=True,
+        help="folder, .tar.gz or CSV of images, local or gs://",
+    )  # fmt: skip
+    what.add_argument("--output", metavar="PATH", required=True, dest="target",
+                      help="dataset directory to write")  # fmt: skip
+    what.add_argument(
+        "--tasks", metavar="N", type=int,
+        help="pods that share the work (default: 1 for an archive, else 4; 1 with --backend local)",
+    )  # fmt: skip
+    arguments.add_task(parser, "image")
+    arguments.add_sending(parser, output_flags=("-o",))
+    arguments.accept_job_flags(parser, RecordsConfig)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Send the job, or run it here."""
+    from job import flags
+    from job.config import RecordsConfig
+    from launcher import task_commands
+
+    config = flags.parse(
+        RecordsConfig, [f"--source={args.source}", f"--output={args.target}", *args.job_flags]
+    )
+    return task_commands.run(
+        "make-tfrecords", config, config.output, args, context,
+        rows=[("source", config.source), ("output", config.output)],
+        tasks_count=args.tasks or _tasks(config.source, args.task_backend),
+    )  # fmt: skip
+
+
+def _tasks(source: str, backend: str) -> int:
+    """An archive can only be read from its beginning, so tasks would each read all of it."""
+    return 1 if source.endswith((".tar.gz", ".tgz", ".tar")) or backend == "local" else 4

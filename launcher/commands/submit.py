@@ -1,0 +1,80 @@
+"""`launcher submit`: check a training job, say what it will be, and send it."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from launcher import arguments
+from launcher.context import Context
+
+if TYPE_CHECKING:
+    from launcher.training import Training
+
+NAME = "submit"
+HELP = "Start a training job."
+EPILOG = """Flags of the trainer go after --; `python -m job.train --help` lists them. Everything is
+checked before anything is sent. --dry-run client prints the manifest, as `launcher render` does.
+
+examples:
+  launcher submit --gpus 8
+  launcher submit --gpus 16 --spot --queue team-a -- --epochs=10 --global_batch_size=256
+  launcher submit --gpus 0 --workers 2 --cpus 4 --memory 12Gi -- --steps=100
+  launcher submit --backend local --workers 2 --data food101 -- --steps=20"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what describes a training job, and what to do with it."""
+    arguments.add_training(parser)
+    arguments.add_sending(parser)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Send the job, or run it here."""
+    from launcher import sending, training
+
+    settings = context.settings
+    backend = training.choose_backend(settings, has_cluster=sending.has_cluster(args, context))
+    if settings.backend == "auto" and backend != "local" and args.dry_run != "client":
+        backend = _installed(backend, context)
+    job = training.prepare(
+        settings,
+        args.job_flags,
+        name=args.name or "",
+        run=args.run or "",
+        namespace="" if backend == "local" else context.namespace,
+        backend=backend,
+        with_facts=args.dry_run != "client",
+    )
+    if args.dry_run != "client" and not args.output:
+        _introduce(job, context)
+    if backend == "local":
+        return sending.run_here(job.spec, args, context)
+    return sending.send(job.spec, args, context)
+
+
+def _installed(backend: str, context: Context) -> str:
+    """Take the other kind where the cluster does not have the preferred one."""
+    from launcher import resources
+
+    kinds = {"tfjob": resources.TFJOBS, "jobset": resources.JOBSETS}
+    cluster = context.cluster()
+    other = "jobset" if backend == "tfjob" else "tfjob"
+    if not cluster.serves(kinds[backend]) and cluster.serves(kinds[other]):
+        context.output.note(
+            f"note: the cluster has no {kinds[backend].kind}s, so this becomes a "
+            f"{kinds[other].kind} (--backend {other})"
+        )
+        return other
+    return backend
+
+
+def _introduce(job: "Training", context: Context) -> None:
+    from launcher import summary
+    from launcher.estimate import estimate
+
+    output, spec = context.output, job.spec
+    where = f" in namespace {spec.namespace}" if spec.namespace else ""
+    output.print(output.style(spec.name, "bold") + where)
+    rows = summary.training_rows(spec, job.config, job.facts, estimate(spec, job.config, job.facts))
+    for name, text in rows:
+        output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+    output.stdout.flush()

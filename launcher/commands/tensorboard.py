@@ -1,0 +1,174 @@
+"""`launcher tensorboard`: a run's curves, from this machine or from inside the cluster."""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import threading
+import time
+
+from launcher import arguments
+from launcher.context import Context
+from launcher.errors import LauncherError, NotFoundError, TimedOutError, UsageError
+
+NAME = "tensorboard"
+HELP = "Show the curves of a run in the browser."
+EPILOG = """Without --in-cluster TensorBoard runs here and reads the logs itself. With it, it runs
+beside the logs, a port of this machine leads to it, and it goes when its job goes.
+
+examples:
+  launcher tensorboard vgg19-4f2a1c
+  launcher tensorboard gs://my-bucket/runs --port 6007
+  launcher tensorboard vgg19-4f2a1c --in-cluster"""
+
+_POLL_S = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare whose curves to show, and from where."""
+    from launcher import settings
+
+    parser.add_argument("run_or_job", metavar="RUN", help="run directory, or name of a job")
+    parser.add_argument(
+        "--port", metavar="N", type=int, default=6006,
+        help="port of this machine (default: 6006; 0 takes a free one)",
+    )  # fmt: skip
+    parser.add_argument("--in-cluster", action="store_true", help="run it in the cluster")
+    parser.add_argument("--dry-run", action="store_true", help="print the manifest only")
+    parser.add_argument(
+        "--timeout", metavar="TIME", default="5m",
+        help="longest time to wait for it to start (default: 5m)",
+    )  # fmt: skip
+    settings.add_flags(
+        parser, "run_root", "tensorboard_image", "service_account", "image_pull_secret", "env"
+    )
+    arguments.add_output(parser)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Show the curves until Ctrl-C."""
+    from job import layout
+    from launcher import run_paths
+
+    run_directory = run_paths.run_directory(args.run_or_job, context)
+    if not args.in_cluster:
+        return _here(run_directory, args, context)
+    if "://" not in run_directory:
+        raise UsageError(f"{run_directory} is on this machine; --in-cluster needs gs://…")
+    return _in_cluster(layout.logs_dir(run_directory), args, context)
+
+
+def _here(logdir: str, args: argparse.Namespace, context: Context) -> int:
+    needed = ["tensorboard", *(["gcsfs"] if "://" in logdir else [])]
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise NotFoundError(
+            f"{' and '.join(missing)} is not installed here: pip install "
+            "'food101-vgg19[tensorboard]', or use --in-cluster"
+        )
+    command = [
+        sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={args.port}",
+        "--load_fast=false", "--reload_interval=15",
+    ]  # fmt: skip
+    context.output.note(f"TensorBoard reads {logdir} (Ctrl-C ends it)")
+    context.output.stdout.flush()
+    try:
+        return subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
+    from launcher import names, run_paths, units
+    from launcher.render_tensorboard import render_tensorboard
+
+    limit_s = units.parse_seconds(args.timeout, "--timeout")
+    settings = context.settings
+    job = names.suggest(args.run_or_job.rstrip("/").rpartition("/")[2], names.DNS_LABEL_LENGTH)
+    owner = None if args.dry_run else run_paths.job_object(job, context)
+    if not settings.tensorboard_image:
+        raise UsageError(
+            "no image for TensorBoard: give --tensorboard-image, or put it into launcher.yaml "
+            "(`launcher image build --target tensorboard` makes one)"
+        )
+    manifest = render_tensorboard(
+        job,
+        namespace=context.namespace,
+        logdir=logdir,
+        image=settings.tensorboard_image,
+        service_account=settings.service_account,
+        image_pull_secret=settings.image_pull_secret,
+        env=dict(settings.env),
+        owner=owner,
+    )
+    if args.dry_run:
+        context.output.documents([manifest], args.output or "yaml")
+        return 0
+    context.cluster().apply(manifest)
+    pod = _wait_for_pod(manifest["metadata"]["name"], job, limit_s, context)
+    try:
+        _forward(pod, args.port, context)
+    finally:
+        _leave(manifest["metadata"]["name"], owner is not None, context)
+    return 0
+
+
+def _wait_for_pod(deployment: str, job: str, limit_s: float, context: Context) -> str:
+    """Wait until TensorBoard answers, and name its pod."""
+    from launcher import labels, resources
+
+    cluster = context.cluster()
+    context.output.note(f"waiting for deployment.apps/{deployment}")
+    selector = f"{labels.JOB}={job},{labels.COMPONENT}=tensorboard"
+    end = time.monotonic() + limit_s
+    while True:
+        pods = cluster.list_all(resources.PODS, labels=selector)
+        for pod in pods:
+            conditions = pod.get("status", {}).get("conditions", [])
+            leaving = "deletionTimestamp" in pod["metadata"]
+            if not leaving and any(
+                c["type"] == "Ready" and c["status"] == "True" for c in conditions
+            ):
+                return str(pod["metadata"]["name"])
+        if time.monotonic() > end:
+            raise TimedOutError(
+                f"deployment {deployment} is not ready after {limit_s:g} s; "
+                f"kubectl describe pod -l {selector} tells why"
+            )
+        time.sleep(_POLL_S)
+
+
+def _forward(pod: str, port: int, context: Context) -> None:
+    from launcher import port_forward
+    from launcher.render_tensorboard import PORT
+
+    cluster = context.cluster()
+    with port_forward.listen(port) as server:
+        context.output.print(f"TensorBoard: http://localhost:{server.getsockname()[1]}")
+        context.output.note("Ctrl-C ends the forwarding")
+        context.output.stdout.flush()
+        thread = threading.Thread(
+            target=port_forward.serve,
+            args=(server, lambda: cluster.open_port(pod, PORT), context.output.warn),
+            daemon=True,
+        )
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_POLL_S)
+        except KeyboardInterrupt:
+            return
+
+
+def _leave(deployment: str, owned: bool, context: Context) -> None:
+    """A job's TensorBoard stays for the next time, until the job goes; any other is removed."""
+    from launcher import resources
+
+    if owned:
+        context.output.note(f"deployment.apps/{deployment} stays until its job is deleted")
+        return
+    try:
+        context.cluster().delete(resources.DEPLOYMENTS, deployment)
+        context.output.note(f"deployment.apps/{deployment} deleted")
+    except LauncherError as error:
+        context.output.warn(f"deployment.apps/{deployment} could not be deleted: {error}")

@@ -1,0 +1,44 @@
+"""From what a user types to a run directory: a path, or the name of a job."""
+
+from typing import Any
+
+from launcher import labels
+from launcher.context import Context
+from launcher.errors import LauncherError, NotFoundError
+
+
+def run_directory(run_or_job: str, context: Context) -> str:
+    """Give the run directory of a path, of a job in the cluster, or of a name below the run root.
+
+    Raises:
+        NotFoundError: It is a bare name that nothing is known of.
+    """
+    if "/" in run_or_job:
+        return run_or_job
+    job = job_object(run_or_job, context) or {}
+    run = job.get("metadata", {}).get("annotations", {}).get(labels.RUN, "")
+    if run:
+        return str(run)
+    if context.settings.run_root:
+        return f"{context.settings.run_root.rstrip('/')}/{run_or_job}"
+    if context.settings.backend == "local":
+        return f"runs/{run_or_job}"
+    raise NotFoundError(
+        f"{run_or_job!r} is no job in the cluster, and no run_root says where its run directory "
+        "is; give --run-root, or the whole path (./NAME for a folder here)"
+    )
+
+
+def job_object(name: str, context: Context) -> dict[str, Any] | None:
+    """Find a training job of that name in the cluster; None without such a job, or a cluster."""
+    from launcher import kubeconfig, resources
+
+    settings = context.settings
+    if not kubeconfig.is_configured(settings.kubeconfig, context.environ):
+        return None
+    try:
+        cluster = context.cluster()
+        found = (cluster.find(kind, name) for kind in (resources.TFJOBS, resources.JOBSETS))
+        return next((job for job in found if job is not None), None)
+    except LauncherError:
+        return None

@@ -88,7 +88,7 @@ class RecordsConfig:
         high=1.0,
     )
     max_pixels: int = option(
-        100_000_000,
+        64_000_000,
         "Images with more pixels are refused as decompression bombs.",
         group="checks",
         unit="px",
@@ -100,6 +100,12 @@ class RecordsConfig:
         group="work",
         low=0,
         high=1024,
+    )
+    scratch_dir: str = option(
+        "",
+        "Local folder where the images of a streamed archive wait for their shards, with as much "
+        "room as the dataset takes; empty takes the output, or the system's for gs:// outputs.",
+        group="work",
     )
     task_index: int = option(0, "Which of the tasks this process is.", group="work", low=0)
     num_tasks: int = option(

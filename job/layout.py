@@ -11,6 +11,8 @@ MANIFEST_FILE = "MANIFEST.json"
 CONFIG_FILE = "config.json"
 SUMMARY_FILE = "summary.json"
 MODEL_FILE = "model.json"
+SAVED_MODEL_FILE = "saved_model.pb"
+CLASSES_FILE = "classes.txt"
 
 _STEP = re.compile(r"step-(\d{8,})")
 
@@ -36,6 +38,21 @@ def dataset_file(data: str) -> str:
 def rejects_file(data: str) -> str:
     """Locate the list of images that could not be used."""
     return join(data, REJECTS_FILE)
+
+
+def building_dir(data: str) -> str:
+    """Locate what exists only while a dataset is being made."""
+    return join(data, "building")
+
+
+def shard_note(data: str, shard: str) -> str:
+    """Locate what is known of a finished shard until dataset.json takes it over."""
+    return join(building_dir(data), f"{shard}.json")
+
+
+def plan_note(data: str) -> str:
+    """Locate the settings that the shards in a folder are being made with."""
+    return join(building_dir(data), "plan.json")
 
 
 # Run
@@ -113,6 +130,13 @@ def attempt_log(run: str, attempt: int, replica: str) -> str:
 
 
 # Model
+
+
+def is_model_part(name: str) -> bool:
+    """Whether a path within a model directory is one that an export writes."""
+    return name in (MODEL_FILE, SAVED_MODEL_FILE, "fingerprint.pb") or name.startswith(
+        ("assets/", "variables/")
+    )
 
 
 def model_file(model: str) -> str:

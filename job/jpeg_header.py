@@ -1,0 +1,100 @@
+"""What a JPEG file says about itself before its pixels: size, coding, EXIF orientation.
+
+A few microseconds against the tenth of a millisecond that a general library takes, since every
+image of a dataset passes here. The markers are those of ITU-T T.81, table B.1; the orientation
+is tag 0x0112 of EXIF's first directory.
+"""
+
+import struct
+from dataclasses import dataclass
+
+UPRIGHT = 1
+_START_OF_IMAGE = b"\xff\xd8"
+_START_OF_SCAN = 0xDA
+_APP1 = 0xE1
+_FRAMES = {marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)}
+_HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_ORIENTATION_TAG, _SHORT = 0x0112, 3
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """The frame of a JPEG file as stored, before its orientation is applied."""
+
+    height: int
+    width: int
+    components: int
+    bits: int
+    huffman_coded: bool
+    orientation: int
+
+    @property
+    def is_upright_color(self) -> bool:
+        """Whether every decoder makes the upright 8-bit RGB image of it, TensorFlow's too."""
+        return (
+            self.components == 3
+            and self.bits == 8
+            and self.huffman_coded
+            and self.orientation == UPRIGHT
+        )
+
+
+def read_header(data: bytes) -> JpegHeader | None:
+    """Read the header of a JPEG file; None if `data` does not begin with a sound one."""
+    if not data.startswith(_START_OF_IMAGE):
+        return None
+    orientation = UPRIGHT
+    frame: tuple[int, int, int, int, int] | None = None
+    try:
+        for marker, start, end in _segments(data):
+            if marker in _FRAMES:
+                frame = (marker, *struct.unpack_from(">BHHB", data, start))
+            elif marker == _APP1 and data[start : start + 6] == b"Exif\0\0":
+                orientation = _orientation(data[start + 6 : end])
+    except (struct.error, ValueError):
+        return None
+    if frame is None:
+        return None
+    marker, bits, height, width, components = frame
+    return JpegHeader(height, width, components, bits, marker in _HUFFMAN_FRAMES, orientation)
+
+
+def _segments(data: bytes) -> list[tuple[int, int, int]]:
+    """List (marker, start, end) of the segments before the first scan."""
+    segments: list[tuple[int, int, int]] = []
+    position = len(_START_OF_IMAGE)
+    while True:
+        prefix, marker = struct.unpack_from(">BB", data, position)
+        if prefix != 0xFF:
+            raise ValueError("no marker where one must be")
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        position += 2
+        if marker in _WITHOUT_LENGTH:
+            continue
+        if marker == _START_OF_SCAN:
+            return segments
+        (length,) = struct.unpack_from(">H", data, position)
+        segments.append((marker, position + 2, position + length))
+        position += max(2, length)
+
+
+def _orientation(tiff: bytes) -> int:
+    """Read the orientation from an EXIF block; damaged ones count as upright."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return UPRIGHT
+    try:
+        (directory,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, directory)
+        for index in range(count):
+            tag, kind, _, value = struct.unpack_from(
+                order + "HHIH", tiff, directory + 2 + index * 12
+            )
+            if tag == _ORIENTATION_TAG:
+                return value if kind == _SHORT and 1 <= value <= 8 else UPRIGHT
+    except struct.error:
+        pass
+    return UPRIGHT

@@ -1,0 +1,158 @@
+"""Writing planned shards, and remembering the finished ones until the dataset is complete.
+
+A shard's file gets its name when all of it is on disk. Then its note is written, which holds
+what dataset.json will need. A shard with a note is finished: nobody makes it again.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+
+from job import layout, storage
+from job.dataset import Shard
+from job.errors import DataError
+from job.image_catalogue import PlannedImage, Reject
+from job.records import ShardWriter
+from job.records_plan import PlannedShard
+from job.records_worker import Outcome
+from job.storage_interface import NotFoundError
+
+_NAMED_REJECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedShard:
+    """A shard's note. `fingerprints` are (source_id, hexadecimal digits) of its examples."""
+
+    shard: Shard
+    rejects: tuple[Reject, ...]
+    fingerprints: tuple[tuple[str, str], ...]
+
+
+class TooManyRejectsError(DataError):
+    """More images than allowed cannot be used; `rejects` are those found so far."""
+
+    def __init__(self, message: str, rejects: Sequence[Reject]) -> None:
+        super().__init__(message)
+        self.rejects = tuple(rejects)
+
+
+class RejectLimit:
+    """Collects rejects and ends the work when there are too many.
+
+    Args:
+        images: Number of files the source has.
+        max_fraction: Share of them that may be rejected.
+    """
+
+    def __init__(self, images: int, max_fraction: float) -> None:
+        self._images = images
+        self._max_fraction = max_fraction
+        self.rejects: list[Reject] = []
+
+    def add(self, rejects: Iterable[Reject]) -> None:
+        """Take some in; TooManyRejectsError with the first ones once they are too many."""
+        self.rejects.extend(rejects)
+        if len(self.rejects) > self._max_fraction * self._images:
+            first = "; ".join(
+                f"{one.filename or one.source_id}: {one.reason}"
+                for one in self.rejects[:_NAMED_REJECTS]
+            )
+            raise TooManyRejectsError(
+                f"{len(self.rejects)} of {self._images} images cannot be used, more than "
+                f"--max_reject_fraction={self._max_fraction:g} allows; the first ones: {first}; "
+                f"those found so far are in {layout.REJECTS_FILE}",
+                self.rejects,
+            )
+
+
+def write_shard(
+    output: str,
+    planned: PlannedShard,
+    images: Iterable[PlannedImage],
+    outcomes: Iterable[Outcome],
+    limit: RejectLimit,
+) -> FinishedShard:
+    """Write one shard into the dataset directory; its note is the caller's next act."""
+    rejects: list[Reject] = []
+    fingerprints: list[tuple[str, str]] = []
+    with _local_file(output, planned.file) as path, ShardWriter(path) as writer:
+        for image, outcome in zip(images, outcomes, strict=True):
+            assert image.position == outcome.position
+            if outcome.reason:
+                rejects.append(Reject(image.source_id, image.filename, outcome.reason))
+                limit.add(rejects[-1:])
+            else:
+                writer.write(outcome.record)
+                fingerprints.append((image.source_id, outcome.fingerprint.hex()))
+    shard = Shard(planned.file, writer.records, writer.bytes, writer.sha256)
+    return FinishedShard(shard, tuple(rejects), tuple(fingerprints))
+
+
+def write_note(output: str, finished: FinishedShard) -> None:
+    """Remember a finished shard."""
+    content = json.dumps(asdict(finished)).encode()
+    storage.write_bytes(layout.shard_note(output, finished.shard.file), content)
+
+
+def read_note(output: str, file: str) -> FinishedShard:
+    """Read what is known of a finished shard; NotFoundError if it is not finished."""
+    raw = json.loads(storage.read_bytes(layout.shard_note(output, file)))
+    return FinishedShard(
+        Shard(**raw["shard"]),
+        tuple(Reject(**reject) for reject in raw["rejects"]),
+        tuple((source_id, digits) for source_id, digits in raw["fingerprints"]),
+    )
+
+
+def finished_shards(output: str, planned: Iterable[PlannedShard]) -> dict[str, FinishedShard]:
+    """Read the notes of those of some shards that are finished and still there, by file name."""
+    listed = storage.list_files(layout.building_dir(output))
+    notes = {found.path.rpartition("/")[2] for found in listed}
+    finished = {}
+    for shard in planned:
+        if layout.shard_note("", shard.file).rpartition("/")[2] in notes:
+            note = read_note(output, shard.file)
+            if _is_intact(output, note.shard):
+                finished[shard.file] = note
+    return finished
+
+
+def _is_intact(output: str, shard: Shard) -> bool:
+    if not shard.records:
+        return True
+    try:
+        return storage.stat(storage.join(output, shard.file)).size == shard.bytes
+    except NotFoundError:
+        return False
+
+
+@contextmanager
+def _local_file(output: str, name: str) -> Iterator[str]:
+    """Lend a local path to write to; what is there afterwards becomes `output`/`name`."""
+    remote = storage.is_remote(output)
+    folder = tempfile.gettempdir() if remote else layout.building_dir(output)
+    os.makedirs(folder, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=folder)
+    os.close(descriptor)
+    try:
+        yield path
+        if not os.path.getsize(path):
+            return  # every image was rejected: there is no such shard
+        if remote:
+            storage.upload(path, storage.join(output, name))
+        else:
+            os.chmod(path, 0o666 & ~_umask())
+            os.replace(path, storage.join(output, name))
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,125 @@
+"""Job specs that the golden files and the schema tests share."""
+
+import dataclasses
+from typing import Any
+
+from job import flags
+from job.config import EvaluateConfig, ExportConfig, PredictConfig, RecordsConfig
+from launcher import tasks, training
+from launcher.settings import Settings
+from launcher.spec import JobSpec, Provenance
+
+IMAGE = "registry.example/team/food101:0.1.0"
+BASE: dict[str, Any] = {
+    "image": IMAGE,
+    "data": "gs://bucket/food101",
+    "run_root": "gs://bucket/runs",
+    "cache_size": "8Gi",
+}
+
+
+def train(backend: str, job_flags: tuple[str, ...] = (), **settings: Any) -> JobSpec:
+    """Make the spec of a training job from settings."""
+    made = training.prepare(
+        Settings(**(BASE | settings)),
+        job_flags,
+        name="nightly",
+        run="",
+        namespace="vision",
+        backend=backend,
+        with_facts=False,
+    )
+    return pinned(made.spec)
+
+
+def task(
+    kind: str, config: Any, output: str, count: int = 1, gpus: int = 0, **settings: Any
+) -> JobSpec:
+    """Make the spec of a job of independent tasks."""
+    return pinned(
+        tasks.prepare(
+            Settings(**({"image": IMAGE, "cache_size": "8Gi"} | settings)),
+            kind,
+            config,
+            output=output,
+            name="",
+            namespace="vision",
+            backend="job",
+            tasks=count,
+            gpus=gpus,
+        )
+    )
+
+
+def pinned(spec: JobSpec) -> JobSpec:
+    """Replace what depends on this machine and moment."""
+    return dataclasses.replace(
+        spec,
+        provenance=Provenance(
+            launcher_version="0.0.0", git_revision="0123456789ab", settings_json='{"gpus":8}'
+        ),
+    )
+
+
+EXAMPLES: dict[str, JobSpec] = {
+    "tfjob-2-cpu-workers": train("tfjob", gpus=0, workers=2, cpus="500m", memory="2Gi"),
+    "tfjob-1-gpu": train("tfjob", ("--steps=100",), gpus=1),
+    "tfjob-16-l4-queue": train(
+        "tfjob", ("--global_batch_size=128",), gpus=16, accelerator="nvidia-l4", queue="team-a",
+        placement="zone",
+    ),
+    "jobset-16-h100-spot": train(
+        "jobset", ("--preset=article", "--epochs=3"), gpus=16, accelerator="nvidia-h100-80gb",
+        spot=True, max_restarts=100,
+    ),
+    "jobset-everything": train(
+        "jobset",
+        ("--init_checkpoint=gs://bucket/vgg_19.ckpt",),
+        gpus=4,
+        gpus_per_worker=2,
+        queue="team-a",
+        priority="high",
+        placement="kueue:cloud.google.com/gce-topology-block",
+        service_account="food101-job",
+        image_pull_secret="registry",
+        env={"TF_CPP_MIN_LOG_LEVEL": "1", "LITERAL": "$(HOME) stays"},
+        secret_env={"TOKEN": "hub/token"},
+        labels={"team": "vision"},
+        annotations={"example.com/cost-centre": "42"},
+        node_selector={"pool": "fast"},
+        tolerations=({"key": "dedicated", "operator": "Equal", "value": "ml"},),
+        shm="3Gi",
+        scratch_size="20Gi",
+        ttl="1h",
+        max_duration="12h",
+    ),
+    "make-tfrecords-4-tasks": task(
+        "make-tfrecords",
+        flags.parse(RecordsConfig, ["--source=gs://bucket/images", "--output=gs://bucket/food101"]),
+        "gs://bucket/food101",
+        count=4,
+    ),
+    "evaluate-1-gpu": task(
+        "evaluate",
+        flags.parse(EvaluateConfig, ["--run=gs://bucket/runs/a", "--data=gs://bucket/food101"]),
+        "gs://bucket/runs/a/report",
+        gpus=1,
+    ),
+    "export": task(
+        "export",
+        flags.parse(ExportConfig, ["--run=gs://bucket/runs/a", "--output=gs://bucket/model"]),
+        "gs://bucket/model",
+    ),
+    "predict-8-spot-tasks": task(
+        "predict",
+        flags.parse(
+            PredictConfig,
+            ["--model=gs://bucket/model", "--images=gs://bucket/images", "--output=gs://bucket/out"],
+        ),
+        "gs://bucket/out",
+        count=8,
+        gpus=1,
+        spot=True,
+        accelerator="nvidia-l4",
+    ),
+}  # fmt: skip

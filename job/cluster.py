@@ -93,8 +93,10 @@ def _from_tf_config(text: str) -> Cluster:
     _check_jobs(jobs, kind)
     if len(chiefs) > 1:
         raise ConfigError(f"TF_CONFIG names {len(chiefs)} chiefs; a cluster has one")
+    if not chiefs and not workers:
+        return SINGLE
     members = chiefs if kind in _CHIEFS else workers
-    if (members or index) and not 0 <= index < len(members):
+    if not 0 <= index < len(members):
         raise ConfigError(
             f"TF_CONFIG says this is {kind} {index}, but its cluster has {len(members)} of them"
         )

@@ -1,0 +1,137 @@
+"""How far a run is: a line on a terminal, log lines without one, and a small file for others."""
+
+import json
+import logging
+import sys
+import time
+from typing import Never, Self
+
+from tqdm import tqdm
+
+from job import layout, storage
+from job.errors import JobError
+from job.train_step import StepResult
+
+_log = logging.getLogger(__name__)
+_SMOOTHING = 0.9
+
+
+class Progress:
+    """Follows one run; a context manager.
+
+    Args:
+        run: Run directory, for progress.json.
+        first_step: The step that this process starts from.
+        total_steps: The step at which the run ends.
+        batch: Images of one step.
+        log_every_s: Time between two log lines, and two writes of the file, in seconds.
+        leader: Whether this worker speaks; the others are silent.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        *,
+        first_step: int,
+        total_steps: int,
+        batch: int,
+        log_every_s: float,
+        leader: bool,
+    ) -> None:
+        self._run = run
+        self._total = total_steps
+        self._batch = batch
+        self._every = log_every_s
+        self._leader = leader
+        self._step = first_step
+        self._loss = 0.0
+        self._step_s = 0.0
+        self._wait_s = 0.0
+        self._updates = 0
+        self._last_report = time.monotonic()
+        self._bar: "tqdm[Never] | None" = None
+        if leader and sys.stderr.isatty():
+            self._bar = tqdm(
+                initial=first_step,
+                total=total_steps,
+                unit="step",
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar:24}| step {n_fmt}/{total_fmt} "
+                "[{elapsed}<{remaining}]{postfix}",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._write("done" if kind is None else "stopped")
+
+    @property
+    def images_per_s(self) -> float:
+        """Images of the global batch per second, averaged over the last ten or so steps."""
+        return self._batch / self._step_s if self._step_s else 0.0
+
+    @property
+    def input_wait(self) -> float:
+        """Share of the time that was spent waiting for input, from 0 to 1."""
+        return self._wait_s / self._step_s if self._step_s else 0.0
+
+    def update(self, step: int, result: StepResult, *, step_s: float, wait_s: float) -> None:
+        """Note a finished step, the time it took and how much of that was waiting for input."""
+        self._updates += 1
+        # The first step also compiles: it says nothing about those to come.
+        if self._updates > 1:
+            weight = _SMOOTHING if self._step_s else 0.0
+            self._step_s = weight * self._step_s + (1 - weight) * step_s
+            self._wait_s = weight * self._wait_s + (1 - weight) * wait_s
+        self._step, self._loss = step, result.loss
+        if self._bar is not None:
+            self._bar.set_postfix_str(
+                f"loss {result.loss:.3f}, {self.images_per_s:,.0f} images/s", refresh=False
+            )
+            self._bar.update(step - self._bar.n)
+        if self._step_s and time.monotonic() - self._last_report >= self._every:
+            self._last_report = time.monotonic()
+            self._report(result)
+
+    def say(self, text: str) -> None:
+        """Print a line without tearing the progress line."""
+        if self._bar is not None:
+            self._bar.clear()
+        if self._leader:
+            _log.info("%s", text)
+
+    def _report(self, result: StepResult) -> None:
+        if self._bar is None and self._leader:
+            left_s = (self._total - self._step) * self._step_s
+            _log.info(
+                "step %d/%d  loss %.4f  top-1 %.1f %%  %.1f images/s  input wait %.0f %%  %s left",
+                self._step,
+                self._total,
+                result.loss,
+                100 * result.top1,
+                self.images_per_s,
+                100 * self.input_wait,
+                tqdm.format_interval(left_s),
+            )
+        self._write("training")
+
+    def _write(self, state: str) -> None:
+        """Tell others; a failure is none of training's business."""
+        if not self._leader:
+            return
+        content = {
+            "state": state,
+            "step": self._step,
+            "total_steps": self._total,
+            "time": time.time(),
+            "examples_per_s": round(self.images_per_s, 2),
+            "input_wait": round(self.input_wait, 4),
+            "loss": self._loss,
+        }
+        try:
+            storage.write_bytes(layout.progress_file(self._run), json.dumps(content).encode())
+        except (JobError, OSError) as error:
+            _log.warning("progress could not be written: %s", error)

@@ -1,0 +1,298 @@
+"""`python -m job.train`: fine-tune VGG19 on a dataset of TFRecords, on one worker or many.
+
+Every worker runs this same program. Each loads the weights, takes its rows of each global batch,
+exchanges gradients and applies the same update; the first worker alone writes into the run
+directory. A run goes on where its newest checkpoint ends, to the same bits.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from job import checkpoints, entry, evaluation, input_pipeline, precision, run_directory, schedule
+from job import cluster as cluster_module
+from job.agreement import agree, from_chief
+from job.checkpoints import CheckpointDir
+from job.cluster import Cluster
+from job.config import TrainConfig
+from job.dataset import Dataset, load_dataset
+from job.errors import ConfigError, DivergedError, PreemptedError
+from job.exchange_plan import DEFAULT_NETWORK_GBPS, Link, Plan, plan_exchange
+from job.exchange_table import plan_table
+from job.gradient_exchange import measure_link
+from job.loss_scale import LossScale
+from job.optimizer import Momentum
+from job.run_output import RunOutput
+from job.slim_checkpoint import load_weights
+from job.stop_request import StopRequest
+from job.train_step import StepResult, TrainStep
+from job.vgg19 import VGG19
+from job.vgg19_shapes import DOWNSAMPLING, FC6_WINDOW
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
+    """Train until the last step, or until asked to leave.
+
+    Raises:
+        PreemptedError: SIGTERM came; a checkpoint of that step is committed.
+        DivergedError: The loss is not finite; the newest checkpoint is from before.
+        PeerLostError: Another worker died or stalled.
+        JobError: Bad settings, data or storage; see `job/errors.py`.
+    """
+    cluster = cluster_module.read_cluster(environ)
+    dataset = load_dataset(config.data)
+    strategy = cluster_module.connect(cluster, config)
+    check_batch(config, strategy.num_replicas_in_sync)
+    agree(strategy, cluster, {"config": config, "dataset": dataset.fingerprint})
+    if cluster.is_chief:
+        run_directory.open_run(config, dataset)
+    with StopRequest() as stop:
+        Trainer(config, cluster, dataset, strategy, stop).run()
+
+
+def check_batch(config: TrainConfig, replicas: int) -> None:
+    """Make sure that the global batch can be cut into equal parts; ConfigError if not."""
+    parts = replicas * config.accumulate_steps
+    if config.global_batch_size % parts:
+        below = config.global_batch_size // parts * parts
+        near = f"{below} or {below + parts}" if below else str(parts)
+        raise ConfigError(
+            f"global_batch_size {config.global_batch_size} is not divisible by {replicas} replicas "
+            f"x accumulate_steps {config.accumulate_steps}; try {near}"
+        )
+
+
+def exchange_mode(config: TrainConfig) -> str:
+    """Give the mode to plan with: factors need a head that sees exactly one position.
+
+    Raises:
+        ConfigError: Factors were asked for where the head is a convolution over larger features.
+    """
+    dense_head = config.head == "fc" and config.image_size_px // DOWNSAMPLING > FC6_WINDOW
+    if dense_head and config.exchange in ("factors", "bfloat16"):
+        raise ConfigError(
+            f"exchange {config.exchange} needs image_size_px below "
+            f"{DOWNSAMPLING * (FC6_WINDOW + 1)} with head fc, not {config.image_size_px}; "
+            "use --exchange=dense"
+        )
+    return "dense" if dense_head else config.exchange
+
+
+class Trainer:
+    """One worker's part in a run."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        cluster: Cluster,
+        dataset: Dataset,
+        strategy: tf.distribute.Strategy,
+        stop: StopRequest,
+    ) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._dataset = dataset
+        self._strategy = strategy
+        self._stop = stop
+        self._total_steps = schedule.total_steps(config, dataset.splits["train"].examples)
+        self._learning_rate = schedule.learning_rate(config, self._total_steps)
+        self._precision = precision.choose_together(config.precision, strategy, cluster)
+        self._loss_scale = LossScale(dynamic=self._precision.loss_scale == "dynamic")
+        with strategy.scope():
+            self._model = VGG19(
+                len(dataset.classes),
+                head=config.head,
+                width_multiplier=config.width_multiplier,
+                dropout_rate=config.dropout_rate,
+                seed=config.seed,
+            )
+            self._optimizer = Momentum.for_training(self._model.variables_by_name, config)
+        self._state = self._model.variables_by_name | self._optimizer.slots_by_name
+
+    def run(self) -> None:
+        """Restore or initialise, then train, evaluate and save until the end."""
+        restored = self._restore()
+        first_step = restored.step if restored else 0
+        self._link = self._known_link(restored)
+        self._plan = self._make_plan(self._link)
+        self._train_step = TrainStep(
+            strategy=self._strategy,
+            model=self._model,
+            optimizer=self._optimizer,
+            plan=self._plan,
+            precision=self._precision,
+            config=self._config,
+            use_xla=self._config.xla == "on" or (self._config.xla == "auto" and _has_gpu()),
+        )
+        with RunOutput(
+            self._config,
+            first_step=first_step,
+            total_steps=self._total_steps,
+            dataset=self._dataset,
+            is_chief=self._cluster.is_chief,
+        ) as self._output:
+            self._say_hello(first_step)
+            if restored and self._evaluation_due(first_step) and not restored.manifest.metrics:
+                self._evaluate(first_step)  # The attempt before ended between save and evaluation.
+            self._loop(first_step)
+
+    def _restore(self) -> CheckpointDir | None:
+        """Load what training starts from; every worker loads it itself, from the same step."""
+        newest = checkpoints.newest_whole(self._config.run) if self._cluster.is_chief else None
+        step = from_chief(self._strategy, self._cluster, newest.step if newest else -1)
+        if step >= 0:
+            checkpoint = newest or checkpoints.read_checkpoint(self._config.run, step)
+            checkpoints.load_variables(checkpoint, self._state)
+            self._loss_scale.restore(checkpoint.manifest.state)
+            return checkpoint
+        if self._config.init_checkpoint:
+            report = load_weights(self._config.init_checkpoint, self._model)
+            _log.info("%s", report)
+        return None
+
+    def _known_link(self, restored: CheckpointDir | None) -> Link:
+        """Give what the plan is made from; a resumed run keeps it, so that it keeps its plan."""
+        replicas = self._strategy.num_replicas_in_sync
+        kept = restored.manifest.state if restored else {}
+        if self._config.network_gbps or replicas == 1:
+            return Link(self._config.network_gbps or DEFAULT_NETWORK_GBPS)
+        if kept.get("replicas") == replicas:
+            return Link(kept["network_gbps"], kept["product_gflops"])
+        return measure_link(self._strategy)
+
+    def _make_plan(self, link: Link) -> Plan:
+        config, replicas = self._config, self._strategy.num_replicas_in_sync
+        shapes = {name: v.shape for name, v in self._model.variables_by_name.items()}
+        return plan_exchange(
+            {name: tuple(shapes[name]) for name in self._optimizer.trainable},
+            config.global_batch_size // replicas,
+            replicas,
+            link.network_gbps,
+            exchange_mode(config),
+            product_gflops=link.product_gflops,
+            compute_dtype=self._precision.name,
+        )
+
+    def _loop(self, first_step: int) -> None:
+        batches = self._batches(first_step)
+        saved_at = time.monotonic()
+        for step in range(first_step, self._total_steps):
+            result = self._take_step(step, batches)
+            done = step + 1
+            if result.leave:
+                self._save(done, {}, best=False)
+                raise PreemptedError(f"asked to leave; saved {self._output.where(done)}")
+            metrics: Mapping[str, float] = {}
+            best = False
+            if self._evaluation_due(done):
+                metrics, best = self._evaluate(done)
+            if metrics or self._save_due(done, time.monotonic() - saved_at):
+                self._save(done, metrics, best=best)
+                saved_at = time.monotonic()
+
+    def _take_step(self, step: int, batches: Iterator[Any]) -> StepResult:
+        started = time.monotonic()
+        batch = next(batches)
+        arrived = time.monotonic()
+        learning_rate = self._learning_rate(step)
+        result = self._train_step(
+            batch,
+            step=step,
+            learning_rate=learning_rate,
+            loss_scale=self._loss_scale.value,
+            leave=self._stop.requested,
+        )
+        if not self._loss_scale.update(finite=result.finite):
+            raise DivergedError(
+                f"the loss is not finite at step {step} (learning rate {learning_rate:g}); lower "
+                f"--learning_rate (now {self._config.learning_rate:g}) or set --clip_norm; the "
+                "newest checkpoint is from before"
+            )
+        self._output.step(
+            step + 1,
+            result,
+            learning_rate=learning_rate,
+            step_s=time.monotonic() - started,
+            wait_s=arrived - started,
+        )
+        return result
+
+    def _batches(self, first_step: int) -> Iterator[Any]:
+        local_replicas = self._strategy.num_replicas_in_sync // self._cluster.num_workers
+        parts = iter(
+            input_pipeline.train_batches(
+                self._dataset,
+                self._config,
+                start_step=first_step,
+                worker=self._cluster.worker,
+                num_workers=self._cluster.num_workers,
+                local_replicas=local_replicas,
+            )
+        )
+        while True:
+            yield self._strategy.experimental_distribute_values_from_function(lambda _: next(parts))
+
+    def _evaluation_due(self, step: int) -> bool:
+        if step == self._total_steps:
+            return True
+        if self._config.eval_every_steps:
+            return step % self._config.eval_every_steps == 0
+        # After each epoch: the step whose batch holds the last example of one.
+        examples = self._dataset.splits["train"].examples
+        batch = self._config.global_batch_size
+        return step > 0 and step * batch // examples > (step - 1) * batch // examples
+
+    def _evaluate(self, step: int) -> tuple[Mapping[str, float], bool]:
+        result = evaluation.evaluate_together(
+            self._model, self._dataset, self._config, self._precision, self._strategy, self._cluster
+        )
+        return result.metrics, self._output.evaluation(step, result)
+
+    def _save_due(self, step: int, since_s: float) -> bool:
+        every = self._config.save_every_steps
+        by_steps = every > 0 and step % every == 0
+        return by_steps or since_s >= self._config.save_every_s
+
+    def _save(self, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
+        state = self._loss_scale.state() | {
+            "replicas": self._strategy.num_replicas_in_sync,
+            "network_gbps": self._link.network_gbps,
+            "product_gflops": self._link.product_gflops,
+        }
+        self._output.save(step, self._state, state=state, metrics=metrics, best=best)
+
+    def _say_hello(self, first_step: int) -> None:
+        config = self._config
+        self._output.progress.say(
+            f"{self._dataset.name}: {len(self._dataset.classes)} classes, "
+            f"{self._dataset.splits['train'].examples:,} training images; "
+            f"steps {first_step:,} to {self._total_steps:,} with batches of "
+            f"{config.global_batch_size} on {self._strategy.num_replicas_in_sync} replicas, "
+            f"{self._precision.name}; run directory {config.run}"
+        )
+        if self._strategy.num_replicas_in_sync > 1:
+            self._output.progress.say(plan_table(self._plan))
+        self._output.describe(plan_table(self._plan))
+
+
+def _has_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+if __name__ == "__main__":
+    sys.exit(
+        entry.run(
+            train,
+            TrainConfig,
+            program="python -m job.train",
+            description="Fine-tune VGG19 on a dataset of TFRecords. Started again on the same run "
+            "directory, it goes on from the newest checkpoint.",
+        )
+    )

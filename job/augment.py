@@ -1,0 +1,127 @@
+"""Training's view of an image: a random square, mirrored or not, with jittered colours.
+
+The native counterpart of `preprocess.decode_for_evaluation`: libjpeg-turbo and OpenCV release the
+interpreter's lock, so threads decode in parallel. Nothing here holds state: all chance comes in
+as numbers that the caller draws from (seed, epoch, example).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from job.config import TrainConfig
+from job.errors import DataError
+from job.preprocess import resampling
+
+Image = npt.NDArray[np.uint8]
+
+DRAWS = 7
+_SIDE, _TOP, _LEFT, _FLIP, _BRIGHTNESS, _CONTRAST, _SATURATION = range(DRAWS)
+_INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions:
+    """How training images vary; see the fields of the same names in `TrainConfig`."""
+
+    crop_margin_px: int
+    crop_min_fraction: float
+    flip: bool
+    color_jitter: float
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Self:
+        """Take the options from a training configuration."""
+        return cls(
+            crop_margin_px=config.crop_margin_px,
+            crop_min_fraction=config.crop_min_fraction,
+            flip=config.flip,
+            color_jitter=config.color_jitter,
+        )
+
+
+CENTRAL = AugmentOptions(crop_margin_px=0, crop_min_fraction=1.0, flip=False, color_jitter=0.0)
+"""With draws of one half: the central square as evaluation sees it."""
+
+
+def decode_for_training(
+    encoded: bytes,
+    image_size_px: int,
+    draws: npt.NDArray[np.float64],
+    options: AugmentOptions,
+) -> Image:
+    """Decode a random square of one image; a pure function of its arguments.
+
+    Args:
+        encoded: A JPEG file.
+        image_size_px: Side of the result.
+        draws: float64 [DRAWS], each uniform in [0, 1).
+        options: What may vary.
+
+    Returns:
+        uint8 [image_size_px, image_size_px, 3], RGB.
+
+    Raises:
+        DataError: The bytes are not a JPEG image.
+    """
+    try:
+        # Strictness would refuse harmless oddities that job.make_tfrecords lets pass.
+        image = simplejpeg.decode_jpeg(
+            encoded, "RGB", fastdct=False, fastupsample=False, strict=False
+        )
+    except ValueError as error:
+        raise DataError(f"not a JPEG image: {error}") from error
+    square = _resize(_crop(image, draws, options), image_size_px)
+    if options.flip and draws[_FLIP] < 0.5:
+        square = cv2.flip(square, 1)
+    if options.color_jitter:
+        square = _jitter(square, draws, options.color_jitter)
+    return square
+
+
+def crop_side(shorter_side_px: int, draw: float, options: AugmentOptions) -> int:
+    """Draw the side of a training crop.
+
+    It is the article's min(height, width) - margin, times a fraction from [crop_min_fraction, 1].
+    The margin never takes more than half of an image: it was meant for sides of about 400 px.
+    """
+    largest = max(shorter_side_px - options.crop_margin_px, (shorter_side_px + 1) // 2)
+    fraction = options.crop_min_fraction + (1 - options.crop_min_fraction) * draw
+    return max(1, round(largest * fraction))
+
+
+def _crop(image: Image, draws: npt.NDArray[np.float64], options: AugmentOptions) -> Image:
+    height, width, _ = image.shape
+    side = crop_side(min(height, width), float(draws[_SIDE]), options)
+    top = int(draws[_TOP] * (height - side + 1))
+    left = int(draws[_LEFT] * (width - side + 1))
+    return image[top : top + side, left : left + side]
+
+
+def _resize(square: Image, image_size_px: int) -> Image:
+    kernel = resampling(square.shape[0], image_size_px)
+    if kernel == "none":
+        return square
+    resized: Image = cv2.resize(
+        square, (image_size_px, image_size_px), interpolation=_INTERPOLATION[kernel]
+    )
+    return resized
+
+
+def _jitter(image: Image, draws: npt.NDArray[np.float64], strength: float) -> Image:
+    """Scale brightness, contrast and saturation by factors from [1 - strength, 1 + strength].
+
+    All three are affine in the colours, so one 3 x 4 matrix does them, with saturation at 0, 255.
+    """
+    chosen = draws[[_BRIGHTNESS, _CONTRAST, _SATURATION]]
+    brightness, contrast, saturation = 1 + strength * (2 * chosen - 1)
+    mean_grey = float(_GREY @ cv2.mean(image)[:3])
+    colours = saturation * np.eye(3) + (1 - saturation) * np.ones((3, 1)) * _GREY
+    offset = np.full((3, 1), (1 - contrast) * mean_grey)
+    jittered: Image = cv2.transform(image, brightness * np.hstack([contrast * colours, offset]))
+    return jittered

@@ -1,0 +1,248 @@
+"""Batches of decoded images, made ahead of need by threads.
+
+A batch is a pure function of its number: where its examples lie (`job/order.py`), their bytes
+(`job/record_source.py`), their pixels (`job/augment.py`, `job/preprocess.py`). So batches are made
+in parallel and handed out in order, and resuming is starting at a number.
+"""
+
+import functools
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from job import storage
+from job.augment import DRAWS, AugmentOptions, decode_for_training
+from job.config import TrainConfig
+from job.dataset import Dataset
+from job.errors import ConfigError, DataError
+from job.order import WINDOW_SHARDS, Order, slice_of_batch
+from job.permutation import uniforms
+from job.preprocess import decode_for_evaluation
+from job.record_source import Examples, RecordSource
+from job.shard_cache import ShardCache
+
+Batch = Mapping[str, tf.Tensor]
+_MOST_THREADS = 32
+_BATCHES_IN_HAND = 2
+
+
+class Batches(Iterable[Batch]):
+    """Batches in order. Each iteration starts over, with threads and open files of its own.
+
+    An error in a thread comes out of the iterator at the batch that has it, as it was raised.
+    """
+
+    def __init__(
+        self,
+        numbers: Callable[[], Iterator[int]],
+        open_source: Callable[[], Any],
+        load: Callable[[RecordSource, int], Batch],
+    ) -> None:
+        self._numbers = numbers
+        self._open_source = open_source
+        self._load = load
+
+    def __iter__(self) -> Iterator[Batch]:
+        threads = min(available_cores(), _MOST_THREADS)
+        pending: deque[Future[Batch]] = deque()
+        with self._open_source() as source:
+            pool = ThreadPoolExecutor(threads, "input")
+            try:
+                for number in self._numbers():
+                    pending.append(pool.submit(self._load, source, number))
+                    if len(pending) == threads + _BATCHES_IN_HAND:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def train_batches(
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    start_step: int,
+    worker: int,
+    num_workers: int,
+    local_replicas: int = 1,
+) -> Batches:
+    """Give this worker's share of each global batch from a step on, without end.
+
+    Args:
+        dataset: Its train split is read.
+        config: Batch size, seed, image size, augmentation and cache.
+        start_step: The step that the first batch is for.
+        worker: This worker's number, from 0.
+        num_workers: How many there are.
+        local_replicas: Elements for one step here; each holds one replica's examples.
+
+    Returns:
+        Elements {images: uint8 [b, side, side, 3] RGB, labels: int32 [b], ids: int64 [b]}, b being
+        global_batch_size / (num_workers * local_replicas); ids are places in the split. In the
+        order of workers and replicas the elements of a step make up the global batch, which
+        depends on the dataset, the seed and the step alone.
+
+    Raises:
+        ConfigError: The global batch cannot be cut evenly.
+        DataError: The split is empty; or, when iterated, a record is damaged.
+    """
+    replicas = num_workers * local_replicas
+    if config.global_batch_size % replicas:
+        raise ConfigError(
+            f"global_batch_size {config.global_batch_size} is not divisible by {replicas} "
+            f"replicas; try {max(1, config.global_batch_size // replicas) * replicas}"
+        )
+    order = Order(dataset.split("train").shard_sizes, config.seed)
+    options = AugmentOptions.of(config)
+    remote = storage.is_remote(dataset.path)
+    # Parallelism comes from the threads here; OpenCV's own would only get in their way.
+    cv2.setNumThreads(0)
+
+    def load(source: RecordSource, number: int) -> Batch:
+        step, replica = divmod(number, local_replicas)
+        part = worker * local_replicas + replica
+        start, stop = slice_of_batch(step, config.global_batch_size, part, replicas)
+        if remote:
+            source.prefetch(order.shards_ahead(start))
+        positions = order.positions(start, stop)
+        places = positions[:, 1:]
+        examples = source.read(places)
+        draws = uniforms(DRAWS, config.seed, positions[:, 0], examples.ids)
+        images = np.empty((len(places), config.image_size_px, config.image_size_px, 3), np.uint8)
+        for row, encoded in enumerate(examples.encoded):
+            try:
+                images[row] = decode_for_training(
+                    encoded, config.image_size_px, draws[row], options
+                )
+            except DataError as error:
+                raise DataError(f"{source.name(places[row])}: {error}") from error
+        return _to_tensors(images=images, labels=examples.labels, ids=examples.ids)
+
+    return Batches(
+        lambda: itertools.count(start_step * local_replicas),
+        lambda: _source(dataset, "train", config.cache_dir, config.cache_size_gb),
+        load,
+    )
+
+
+def evaluation_batches(
+    dataset: Dataset,
+    split: str,
+    *,
+    image_size_px: int,
+    batch_size: int,
+    cache_dir: str = "",
+    cache_size_gb: float = 0.0,
+    worker: int = 0,
+    num_workers: int = 1,
+) -> Batches:
+    """Give this worker's share of a split, every example once over all workers.
+
+    A worker has consecutive examples, so it fetches few shards that others fetch too. All workers
+    get the same number of batches of the same size; rows without an example have weight 0,
+    label 0, id -1 and a black image.
+
+    Returns:
+        {images: uint8 [b, side, side, 3] RGB, labels: int32 [b], ids: int64 [b],
+        weights: float32 [b]}, b being batch_size; ids are places in the split.
+
+    Raises:
+        DataError: The split is empty; or, when iterated, a record is damaged.
+    """
+    examples = dataset.split(split).examples
+    first, end = worker * examples // num_workers, (worker + 1) * examples // num_workers
+    largest_share = -(-examples // num_workers)
+    decode = _decoder(image_size_px)
+
+    def load(source: RecordSource, number: int) -> Batch:
+        start = min(first + number * batch_size, end)
+        ids = np.arange(start, min(start + batch_size, end))
+        places = source.place(ids)
+        found = source.read(places)
+        images = np.zeros((batch_size, image_size_px, image_size_px, 3), np.uint8)
+        if len(ids):
+            images[: len(ids)] = _decode(decode, source, places, found)
+        padding = (0, batch_size - len(ids))
+        return _to_tensors(
+            images=images,
+            labels=np.pad(found.labels, padding),
+            ids=np.pad(ids, padding, constant_values=-1),
+            weights=np.pad(np.ones(len(ids), np.float32), padding),
+        )
+
+    return Batches(
+        lambda: iter(range(-(-largest_share // batch_size))),
+        lambda: _source(dataset, split, cache_dir, cache_size_gb),
+        load,
+    )
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _source(
+    dataset: Dataset, split: str, cache_dir: str, cache_size_gb: float
+) -> Iterator[RecordSource]:
+    shards = dataset.split(split).shards
+    with ShardCache(
+        dataset.path, shards, cache_dir, cache_size_gb=cache_size_gb, window_shards=WINDOW_SHARDS
+    ) as cache:
+        yield RecordSource(dataset, split, cache, open_shards=2 * WINDOW_SHARDS)
+
+
+def _to_tensors(**arrays: Any) -> Batch:
+    # On the CPU, whatever else there is: the strategy says which replica's device gets them.
+    with tf.device("CPU:0"):
+        return {name: tf.constant(array) for name, array in arrays.items()}
+
+
+@functools.cache
+def _decoder(image_size_px: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compile the decoding of a batch, string [n] -> uint8 [n, side, side, 3]."""
+    image = tf.TensorSpec([image_size_px, image_size_px, 3], tf.uint8)
+
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        with tf.device("CPU:0"):
+            return tf.map_fn(
+                lambda one: decode_for_evaluation(one, image_size_px),
+                encoded,
+                fn_output_signature=image,
+            )
+
+    compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        decode, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
+    return compiled
+
+
+def _decode(
+    decode: Callable[[tf.Tensor], tf.Tensor],
+    source: RecordSource,
+    places: Any,
+    examples: Examples,
+) -> Any:
+    try:
+        return decode(tf.constant(examples.encoded)).numpy()
+    except tf.errors.InvalidArgumentError:
+        # The graph's error does not say which image it was.
+        for place, encoded in zip(places, examples.encoded, strict=True):
+            try:
+                decode(tf.constant([encoded]))
+            except tf.errors.InvalidArgumentError as error:
+                reason = error.message.splitlines()[0]
+                raise DataError(f"{source.name(place)}: not an image: {reason}") from error
+        raise

@@ -9,6 +9,8 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from launcher import labels
+
 Time = datetime.datetime
 
 MAIN_CONTAINER = "tensorflow"
@@ -127,6 +129,10 @@ class Job:
     limits: Mapping[str, str] = field(default_factory=dict)
     """Limits of the main container, as they are written."""
     image: str = ""
+    selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a node must have."""
+    tolerates: tuple[str, ...] = ()
+    """Keys of the taints that its pods tolerate; "*" is every one."""
     queue: str = ""
     service_account: str = ""
     run: str = ""
@@ -140,6 +146,16 @@ class Job:
     def condition(self, kind: str) -> Condition | None:
         """Find a condition that is true, by its type."""
         return next((found for found in self.conditions if found.type == kind and found.true), None)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `launcher cancel` has stopped it."""
+        return labels.CANCELLED in self.annotations
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will happen any more."""
+        return self.succeeded or self.failed is not None
 
     @property
     def succeeded(self) -> bool:

@@ -163,6 +163,8 @@ def job(item: Object, *, template: Object, **more: Any) -> Job:
         resources=requests(pod_spec),
         limits={k: str(v) for k, v in ((main.get("resources") or {}).get("limits") or {}).items()},
         image=main.get("image", ""),
+        selector=pod_spec.get("nodeSelector") or {},
+        tolerates=tuple(t.get("key") or "*" for t in pod_spec.get("tolerations") or []),
         queue=own_labels.get(labels.QUEUE, ""),
         service_account=pod_spec.get("serviceAccountName", ""),
         run=annotations.get(labels.RUN) or _flag(main.get("args") or [], "run"),

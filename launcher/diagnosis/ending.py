@@ -1,0 +1,190 @@
+"""Jobs that are over, or start again: who ended them, and whether it can go better."""
+
+from job import exit_codes
+from job.exit_codes import ExitCode
+from launcher import quantities, units
+from launcher.diagnosis import disruption
+from launcher.diagnosis.crash import Crash, first_crash
+from launcher.diagnosis.finding import Finding, clip, many, names, quote
+from launcher.state import State
+
+_REMEDIES = {
+    1: ("the traceback above tells where; with a fix in the image, launcher resume goes on from "
+        "the newest checkpoint",),
+    ExitCode.BAD_CONFIG: ("correct the flag and submit again: python -m job.train --help",),
+    ExitCode.BAD_DATA: ("make the dataset anew (launcher make-tfrecords), or leave the damaged "
+                        "file out",),
+    ExitCode.INPUT_MISSING: ("check --data, --init_checkpoint and --run (launcher check)",),
+    ExitCode.DIVERGED: ("lower --learning_rate or --clip_norm, or lengthen --warmup_steps, and "
+                        "resume from the newest checkpoint",),
+    ExitCode.NO_SPACE: ("give the workers more disk: --scratch-size, --cache-size",),
+    ExitCode.DENIED: ("let the job's service account read the dataset and write the run directory "
+                      "(see k8s/README.md, Workload Identity)",),
+    ExitCode.PEER_LOST: ("look at the worker that was lost first: launcher logs --previous",),
+    ExitCode.CLUSTER_NOT_FORMED: ("see why the other workers did not come: launcher status -v; "
+                                  "a NetworkPolicy must let port 2222 through between them",),
+    ExitCode.STORAGE_UNREACHABLE: ("check that pods reach the bucket (NetworkPolicy, firewall, "
+                                   "Private Google Access), then resume",),
+    134: ("an abort inside TensorFlow; often a GPU driver or memory problem",),
+    139: ("a crash inside native code; try another image or node, and tell the maintainers",),
+}  # fmt: skip
+
+
+def succeeded(state: State) -> Finding | None:
+    """The job is done."""
+    job = state.job
+    if not job.succeeded:
+        return None
+    took = ""
+    if job.finished and (job.started or job.created):
+        begun = job.started or job.created
+        assert begun is not None
+        took = f" after {units.format_seconds((job.finished - begun).total_seconds())}"
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
+    steps = f", {state.progress.step:,} steps" if state.progress else ""
+    evidence = [f"best evaluation: {numbers}"] if numbers else []
+    evidence += [f"run directory: {job.run}"] if job.run else []
+    return Finding(
+        situation="succeeded",
+        level="ok",
+        sentence=f"{job.name} succeeded{took}{steps}.",
+        evidence=tuple(evidence),
+        mend=(f"look at it: launcher tensorboard {job.name}",) if job.component == "train" else (),
+    )
+
+
+def failed(state: State) -> Finding | None:
+    """The job is over and has failed."""
+    condition = state.job.failed
+    if condition is None:
+        return None
+    text = f"{condition.reason} {condition.message}"
+    crash = first_crash(state)
+    if "deadline" in text.lower():
+        return _deadline(state)
+    permanent = crash is not None and not exit_codes.restart_may_help(crash.exit_code)
+    if not permanent:
+        taken = disruption.taken_away(state)
+        if taken is not None and state.job.kind == "TFJob":
+            return disruption.graceful_eviction(state, taken)
+    if crash is not None:
+        return _crashed(state, crash, spent="backoff limit" in text or "MaxRestarts" in text)
+    if "backoff limit" in text or "MaxRestarts" in text:
+        return _restarts_spent(state)
+    why = clip(condition.message or condition.reason).rstrip(".")
+    return Finding(
+        situation="failed",
+        level="failed",
+        sentence=f"{state.job.name} failed: {why}.",
+        evidence=tuple(quote(event, state) for event in state.events if event.warning)[-4:],
+        mend=(f"what the workers said last: launcher logs {state.job.name}",),
+    )
+
+
+def restarting(state: State) -> Finding | None:
+    """Workers ended badly and are started again, or are about to be."""
+    job = state.job
+    crash = None if job.over else first_crash(state)
+    if crash is None:
+        return None
+    if crash.exit_code == ExitCode.PREEMPTED or disruption.disrupted(crash.pod):
+        return disruption.preempted(state) or _crashed(state, crash, spent=False)
+    return _crashed(state, crash, spent=False)
+
+
+def _deadline(state: State) -> Finding:
+    limit = state.job.deadline_s
+    shown = f" of {units.format_seconds(limit)}" if limit else ""
+    return Finding(
+        situation="deadline-exceeded",
+        level="failed",
+        sentence=f"{state.job.name} was stopped because it reached its longest duration{shown}.",
+        evidence=(_how_far(state),) if state.progress else (),
+        mend=(f"go on with more time: launcher resume {state.job.name} --max-duration 7d",),
+    )
+
+
+def _how_far(state: State) -> str:
+    progress = state.progress
+    assert progress is not None
+    return f"it had done {progress.step:,} of {progress.total_steps:,} steps"
+
+
+def _restarts_spent(state: State) -> Finding:
+    job = state.job
+    return Finding(
+        situation="restarts-spent",
+        level="failed",
+        sentence=f"{job.name} failed after {many(job.max_restarts or job.restarts, 'restart')}: no "
+        "more are allowed.",
+        evidence=tuple(quote(event, state) for event in state.events if event.warning)[-4:],
+        mend=(f"see the last attempts: launcher logs {job.name}",
+              f"then go on with more: launcher resume {job.name} --max-restarts 50"),
+    )  # fmt: skip
+
+
+def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
+    job, pod = state.job, crash.pod
+    over = job.over or not exit_codes.restart_may_help(crash.exit_code)
+    if crash.reason == "OOMKilled":
+        return _out_of_memory(state, crash)
+    meaning = f" ({exit_codes.meaning(crash.exit_code)})"
+    if crash.exit_code == 1:  # says nothing that the error itself does not say better
+        meaning = "" if crash.said else " (an unexpected error)"
+    said = f": {crash.said}" if crash.said else ""
+    sentence = f"{pod.replica} of {job.name} ended with exit code {crash.exit_code}{meaning}{said}"
+    sentence = sentence.rstrip(".") + "."
+    if not over:
+        sentence += " It is started again."
+    if spent:
+        sentence += f" All {job.max_restarts} restarts are used up."
+    mend = _REMEDIES.get(crash.exit_code, (f"see its log: launcher logs {job.name}",))
+    return Finding(
+        situation=_situation(crash.exit_code, spent=spent),
+        level="failed" if over else "warning",
+        sentence=sentence,
+        evidence=_crash_evidence(state, crash),
+        mend=tuple(mend),
+    )
+
+
+def _situation(code: int, *, spent: bool) -> str:
+    if spent:
+        return "restarts-spent"
+    known = {int(each) for each in ExitCode}
+    return f"exit-{ExitCode(code).name.lower().replace('_', '-')}" if code in known else "crashed"
+
+
+def _crash_evidence(state: State, crash: Crash) -> tuple[str, ...]:
+    lines = [f"at {frame}" for frame in crash.where]
+    if crash.followers:
+        codes = sorted({str(each.exit_code) for each in crash.followers if each.exit_code})
+        lines.append(
+            f"{names(crash.followers)} ended after it (exit code {', '.join(codes) or 'unknown'}): "
+            "follow-on errors"
+        )
+    if crash.exit_code == ExitCode.PEER_LOST:
+        lines.append("every worker that is still known ended because of another one")
+    if state.job.restarts:
+        limit = f" of {state.job.max_restarts}" if state.job.max_restarts is not None else ""
+        lines.append(f"restarts so far: {state.job.restarts}{limit}")
+    if state.checkpoint_step is not None:
+        lines.append(f"newest checkpoint: step {state.checkpoint_step:,}")
+    return tuple(lines)
+
+
+def _out_of_memory(state: State, crash: Crash) -> Finding:
+    job = state.job
+    limit = job.limits.get("memory", "")
+    shown = quantities.show("memory", quantities.parse(limit)) if limit else "its memory limit"
+    return Finding(
+        situation="oom-killed",
+        level="failed" if job.over else "warning",
+        sentence=f"{crash.pod.replica} of {job.name} was killed for using more than its {shown}"
+        + ("." if job.over else "; it is started again and will meet the same limit."),
+        evidence=_crash_evidence(state, crash),
+        mend=(
+            "give the workers more: --memory; /dev/shm and the page cache of its disks count too",
+            "or use less: a smaller --global_batch_size, more --accumulate_steps, smaller --shm",
+        ),
+    )

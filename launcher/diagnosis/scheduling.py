@@ -1,0 +1,213 @@
+"""Pods without a node: which resource is missing, who holds it, and whether nodes will come."""
+
+import re
+
+from launcher import labels, quantities
+from launcher.diagnosis.finding import Finding, clip, many, names, quote, waiting_for
+from launcher.state import Capacity, Job, Node, Pod, State
+
+_INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
+_TAINT = re.compile(r"untolerated taint(?:\(s\)|s)? ?\{([^}]*)\}")
+_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
+_SHOWN_HOLDERS = 4
+_GROWING = ("TriggeredScaleUp",)
+_NOT_GROWING = ("NotTriggerScaleUp", "FailedScaleUp")
+
+
+def unschedulable(state: State) -> Finding | None:
+    """The scheduler finds no node for some pods."""
+    if state.job.over:
+        return None
+    waiting = [pod for pod in state.pods if pod.phase == "Pending" and not pod.node]
+    if not waiting:
+        return None
+    message = _scheduler_says(state, waiting)
+    if not message:
+        return _not_looked_at(state, waiting)
+    for explain in (_claim, _resources, _placement):
+        finding = explain(state, waiting, message)
+        if finding:
+            return finding
+    return _finding(state, waiting, message, "unschedulable", f"the scheduler says: {message}")
+
+
+def _scheduler_says(state: State, waiting: list[Pod]) -> str:
+    for pod in waiting:
+        condition = pod.condition("PodScheduled")
+        if condition and not condition.true and condition.message:
+            return clip(condition.message)
+    mine = {pod.name for pod in waiting}
+    events = [e for e in state.events_of("FailedScheduling") if e.name in mine]
+    return clip(events[0].message) if events else ""
+
+
+def _not_looked_at(state: State, waiting: list[Pod]) -> Finding | None:
+    """Nobody has tried: a gate (Kueue), or another scheduler (a gang) that is not there."""
+    gated = [
+        p for p in waiting if (c := p.condition("PodScheduled")) and c.reason == "SchedulingGated"
+    ]
+    if gated:
+        return Finding(
+            situation="gated",
+            level="waiting",
+            sentence=f"{names(gated)} of {state.job.name} may not be scheduled yet: a scheduling "
+            "gate is set on them (Kueue removes it on admission).",
+        )
+    if state.age_s(waiting[0].created) < 30:
+        return None
+    return Finding(
+        situation="scheduler-silent",
+        level="warning",
+        sentence=f"{many(len(waiting), 'pod')} of {state.job.name} have been waiting for "
+        f"{waiting_for(state)} and no scheduler has looked at them.",
+        mend=("check that the scheduler named in the pods' schedulerName is running",),
+    )
+
+
+def _claim(state: State, waiting: list[Pod], message: str) -> Finding | None:
+    match = _CLAIM.search(message)
+    if match:
+        why = f"the volume claim {match[1]!r} does not exist in namespace {state.job.namespace!r}"
+        return _finding(state, waiting, message, "volume-missing", why, "create the claim")
+    if "unbound immediate PersistentVolumeClaims" in message:
+        why = "their volume claim is not bound to a volume yet"
+        return _finding(
+            state, waiting, message, "volume-unbound", why, "see why: kubectl describe pvc"
+        )
+    return None
+
+
+def _resources(state: State, waiting: list[Pod], message: str) -> Finding | None:
+    short = [match[2] for match in _INSUFFICIENT.finditer(message)]
+    if not short:
+        return None
+    resource = labels.GPU if labels.GPU in short else short[0]
+    needs = state.job.resources.get(resource, 0.0)
+    why = f"each needs {quantities.show(resource, needs)}"
+    level = "waiting"
+    if state.capacity:
+        most, total, nodes = _free(state.capacity, state.job, resource)
+        largest = max((node.allocatable[resource] for node in nodes), default=0.0)
+        if needs > largest > 0:
+            why += f", and the largest node that the job may use has {largest:g}"
+        else:
+            why += f", and {_offer(resource, most, total, nodes)}"
+        if needs > largest and not state.capacity.autoscaled:
+            level = "failed"
+    return _finding(
+        state, waiting, message, "unschedulable", why,
+        "wait until it is free, or ask for less: --gpus, --gpus-per-worker, --memory, --cpus",
+        "let it wait in order instead: --queue (Kueue)",
+        level=level,
+    )  # fmt: skip
+
+
+def _free(capacity: Capacity, job: Job, resource: str) -> tuple[float, float, list[Node]]:
+    """Give the most that is free on one node, what is free in all, and the nodes that could do."""
+    nodes = [node for node in capacity.nodes if suits(node, job) and node.allocatable.get(resource)]
+    free = [node.free(resource) for node in nodes if node.usable]
+    return max(free, default=0.0), sum(free), nodes
+
+
+def suits(node: Node, job: Job) -> bool:
+    """Whether a node has the labels that the job selects, and no taint that keeps it away."""
+    if any(node.labels.get(key) != value for key, value in job.selector.items()):
+        return False
+    keys = [taint.partition("=")[0] for taint in node.taints]
+    # Clusters add the toleration for the GPU taint to pods that ask for GPUs.
+    tolerated = {*job.tolerates, *([labels.GPU] if job.resources.get(labels.GPU) else [])}
+    return "*" in tolerated or all(key in tolerated for key in keys)
+
+
+def _offer(resource: str, most: float, total: float, nodes: list[Node]) -> str:
+    if not nodes:
+        return f"no node that the job may use has any {resource}"
+    at_most = quantities.show(resource, most)
+    return f"at most {at_most} is free on one node ({total:g} in all on {many(len(nodes), 'node')})"
+
+
+def _placement(state: State, waiting: list[Pod], message: str) -> Finding | None:
+    selector = ", ".join(f"{key}={value}" for key, value in state.job.selector.items())
+    taint = _TAINT.search(message)
+    if "didn't match Pod's node affinity/selector" in message and selector:
+        has = state.capacity and any(suits(node, state.job) for node in state.capacity.nodes)
+        why = f"no node has the labels {selector}" if not has else f"only nodes with {selector} may"
+        return _finding(
+            state, waiting, message, "no-such-node", why,
+            "see the nodes' labels: kubectl get nodes -L cloud.google.com/gke-accelerator",
+            "choose an --accelerator or node selector that the cluster has",
+        )  # fmt: skip
+    if taint:
+        return _finding(
+            state, waiting, message, "tainted", f"the nodes keep them away by a taint {taint[1]!r}",
+            "tolerate it in launcher.yaml (tolerations), if the job may run there",
+        )  # fmt: skip
+    if "didn't match pod topology spread" in message or "pod affinity" in message:
+        return _finding(
+            state, waiting, message, "placement", "no zone has room for all of them together",
+            "place them anywhere: --placement any",
+        )  # fmt: skip
+    if "were unschedulable" in message:
+        why = "the nodes that could take them are cordoned"
+        return _finding(state, waiting, message, "cordoned", why, "wait for the maintenance to end")
+    return None
+
+
+def _finding(
+    state: State,
+    waiting: list[Pod],
+    message: str,
+    situation: str,
+    why: str,
+    *mend: str,
+    level: str = "waiting",
+) -> Finding:
+    job = state.job
+    growing, autoscaler = _autoscaler(state)
+    have = "has" if len(waiting) == 1 else "have"
+    sentence = f"{len(waiting)} of {job.workers} workers of {job.name} {have} no node after "
+    sentence += f"{waiting_for(state)}: {why}."
+    if growing:
+        sentence += " The cluster is adding nodes."
+    running = [pod for pod in state.pods if pod.running]
+    evidence = [
+        f"scheduler: {message.partition(' preemption: ')[0]}",
+        *_holders(state),
+        *autoscaler,
+    ]
+    if running:
+        evidence.append(
+            f"{names(running)} already run and wait for the others, holding their resources"
+        )
+    return Finding(
+        situation=situation,
+        level="failed" if level == "failed" and not growing else "waiting",
+        sentence=sentence,
+        evidence=tuple(evidence),
+        mend=mend,
+    )
+
+
+def _holders(state: State) -> list[str]:
+    if not state.capacity or not state.job.resources.get(labels.GPU):
+        return []
+    others = [
+        holder
+        for holder in state.capacity.gpu_holders
+        if (holder.namespace, holder.name) != (state.job.namespace, state.job.name)
+    ]
+    shown = [
+        f"{holder.namespace}/{holder.name} {holder.amount:g} in {many(holder.pods, 'pod')}"
+        for holder in others[:_SHOWN_HOLDERS]
+    ]
+    more = len(others) - len(shown)
+    text = "; ".join(shown) + (f"; and {more} more" if more else "")
+    return [f"GPUs are held by {text}"] if shown else ["nobody else holds a GPU"]
+
+
+def _autoscaler(state: State) -> tuple[bool, list[str]]:
+    """Give whether nodes are coming, and the autoscaler's own words."""
+    events = state.events_of(*_GROWING, *_NOT_GROWING)
+    if not events:
+        return False, []
+    return events[0].reason in _GROWING, [f"autoscaler: {quote(events[0], state)}"]

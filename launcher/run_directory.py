@@ -1,0 +1,107 @@
+"""What a run's directory tells about a job: how far it is, how good, and its old logs.
+
+Everything is read through `job.storage`, as the user who runs the launcher.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from job import layout, storage
+from job.storage import NotFoundError
+from launcher import state_json
+from launcher.state import Progress
+
+_LOG = re.compile(r"(\d+)/([^/]+)\.log$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What is known of a run; everything may be missing."""
+
+    progress: Progress | None = None
+    checkpoint_step: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Of the best evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchivedLog:
+    """The log of one replica in one attempt."""
+
+    attempt: int
+    replica: str
+    path: str
+
+
+def read(run: str) -> RunFacts:
+    """Read how far a run is; a directory that is not there yet gives nothing.
+
+    Raises:
+        JobError: The storage cannot be read.
+    """
+    progress = _content(layout.progress_file(run))
+    best = _object(_content(layout.best_file(run)))
+    return RunFacts(
+        progress=state_json.progress(progress) if progress else None,
+        checkpoint_step=newest_checkpoint(run),
+        metrics={
+            name: float(value)
+            for name, value in (best.get("metrics") or {}).items()
+            if isinstance(value, int | float)
+        },
+    )
+
+
+def newest_checkpoint(run: str) -> int | None:
+    """Find the step of the newest complete checkpoint.
+
+    Raises:
+        JobError: The storage cannot be read.
+    """
+    try:
+        files = [stat.path for stat in storage.list_files(layout.checkpoints_dir(run))]
+    except NotFoundError:
+        return None
+    complete = [path for path in files if path.endswith(f"/{layout.MANIFEST_FILE}")]
+    steps = [layout.checkpoint_step(path.split("/")[-2]) for path in complete]
+    return max((step for step in steps if step is not None), default=None)
+
+
+def archived_logs(run: str) -> list[ArchivedLog]:
+    """List the logs that the replicas left in the run directory, oldest attempt first.
+
+    Raises:
+        JobError: The storage cannot be read.
+    """
+    try:
+        paths = [stat.path for stat in storage.list_files(layout.attempts_dir(run))]
+    except NotFoundError:
+        return []
+    found = [(path, _LOG.search(path)) for path in paths]
+    logs = [
+        ArchivedLog(attempt=int(match[1]), replica=match[2], path=path)
+        for path, match in found
+        if match
+    ]
+    return sorted(logs, key=lambda log: (log.attempt, _natural(log.replica)))
+
+
+def _natural(name: str) -> list[str]:
+    return [part.rjust(8, "0") if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _content(path: str) -> bytes:
+    try:
+        return storage.read_bytes(path)
+    except NotFoundError:
+        return b""
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,48 @@
+"""One row of the table of situations: what a cluster shows, and what the user is to be told."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from launcher import capacity, state_json
+from launcher.backends import jobset as jobset_backend
+from launcher.backends import tfjob as tfjob_backend
+from launcher.state import State
+from tests.launcher.shapes import NAME, NOW, Object, progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What is there, and what must be said about it."""
+
+    name: str
+    job: Object
+    pods: list[Object] = field(default_factory=list)
+    events: list[Object] = field(default_factory=list)
+    nodes: list[Object] = field(default_factory=list)
+    others: list[Object] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+    expect: str
+    level: str
+    says: tuple[str, ...]
+    """Words that sentence, evidence or remedies must have."""
+
+    def state(self) -> State:
+        """Read the objects as `launcher/observe.py` does."""
+        backend = jobset_backend if self.job["kind"] == "JobSet" else tfjob_backend
+        names = [NAME, *(item["metadata"]["name"] for item in self.pods)]
+        seen = capacity.read(self.nodes, [*self.pods, *self.others]) if self.nodes else None
+        return State(
+            job=backend.read(self.job),
+            now=NOW,
+            pods=tuple(state_json.pod(item) for item in self.pods),
+            events=state_json.events(self.events, names, f"{NAME}-"),
+            capacity=seen,
+            logs={name: tuple(text.splitlines()) for name, text in self.logs.items()},
+            **self.more,
+        )
+
+
+def reported(**more: Any) -> dict[str, Any]:
+    return {"progress": state_json.progress(json.dumps(progress(**more)).encode())}

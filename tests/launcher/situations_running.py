@@ -1,0 +1,86 @@
+"""Situations of jobs that run."""
+
+from tests.launcher.shapes import (
+    CREATED,
+    RUNNING,
+    pod,
+    running,
+    tfjob,
+)
+from tests.launcher.situation import Situation, reported
+
+SITUATIONS = [
+    Situation(
+        name="trains well",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        more={"checkpoint_step": 1000, **reported()},
+        expect="training", level="ok",
+        says=("812 images/s", "step 1,200 of 23,671", "left", "newest checkpoint: step 1,000"),
+    ),
+    Situation(
+        name="no step yet",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running(20), age=30), pod(1, state=running(20), age=30)],
+        logs={"mnist-worker-0": "precision bfloat16"},
+        expect="no-step-yet", level="ok", says=("All 2 workers", "precision bfloat16"),
+    ),
+    Situation(
+        name="peers do not resolve",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        logs={
+            "mnist-worker-0": "worker 1 (mnist-worker-1.team.svc:2222): Name or service not known"
+        },
+        expect="peers", level="waiting", says=("do not resolve", "headless services"),
+    ),
+    Situation(
+        name="waiting for peers",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        logs={"mnist-worker-0": "waiting at most 600 s for worker 1 (mnist-worker-1:2222)"},
+        expect="peers", level="waiting", says=("waits for its peers", "port 2222"),
+    ),
+    Situation(
+        name="waiting for storage",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        logs={"mnist-worker-1": "gs://bucket/food101: 503, trying again in 8 s"},
+        expect="storage", level="warning", says=("worker-1", "waits for storage", "503"),
+    ),
+    Situation(
+        name="stalled",
+        job=tfjob(CREATED, RUNNING, age=7200),
+        pods=[pod(0, state=running(7000)), pod(1, state=running(7000))],
+        logs={"mnist-worker-0": "step 1200/23671  loss 1.2"},
+        more=reported(at=1500),
+        expect="stalled", level="warning", says=("no step for 25m", "step 1,200 of 23,671"),
+    ),
+    Situation(
+        name="the input is too slow",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        more=reported(input_wait=0.41),
+        expect="slow-input", level="warning", says=("41%", "waiting for input", "--cpus"),
+    ),
+    Situation(
+        name="one worker holds back the rest",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running(), node="node-slow")],
+        logs={"mnist-worker-0": "straggler: worker 1 takes 2.1 times as long as the median"},
+        more=reported(),
+        expect="straggler", level="warning", says=("held back by one worker", "node-slow"),
+    ),
+    Situation(
+        name="a worker is missing",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running())],
+        expect="incomplete", level="waiting", says=("1 of 2 workers", "1 pod that does not exist"),
+    ),
+    Situation(
+        name="stopping",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running(), deleting=True)],
+        expect="stopping", level="waiting", says=("worker-1", "saving a checkpoint"),
+    ),
+]  # fmt: skip

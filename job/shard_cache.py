@@ -16,7 +16,7 @@ from job.errors import DataError, NoSpaceError
 from job.shard_cache_folder import ContentError, HeldFile, ShardCacheFolder
 
 _LOG = logging.getLogger(__name__)
-_PARALLEL_FETCHES = 4
+_PARALLEL_FETCHES = 8
 
 _FOLDER = "food101-vgg19"
 

@@ -1,6 +1,7 @@
 """Google Cloud Storage as storage: parallel ranges, checksums both ways, conditional writes."""
 
 import contextlib
+import functools
 import io
 import mimetypes
 import os
@@ -32,7 +33,9 @@ class GcsStorage:
     def __init__(self, patience: Patience | None = None) -> None:
         self._counts = RequestCounts()
         self._client, session = connect(self._counts)
-        self._policy = Policy(patience or Patience(), identity(session.credentials))
+        self._policy = Policy(
+            patience or Patience(), functools.partial(identity, session.credentials)
+        )
         self._media = MediaReader(self._client, session, self._policy)
 
     def list_files(self, directory: str) -> Iterator[Stat]:

@@ -19,7 +19,7 @@ from job.storage_interface import NotFoundError, Stat
 from job.storage_names import split_file
 from job.storage_retry import DamagedTransferError, Operation, Policy
 
-_RANGE_BYTES = 8 << 20
+_RANGE_BYTES = 32 << 20
 _READ_BYTES = 1 << 20
 _PARALLEL_RANGES = 16
 _RANGE_BEYOND_END = 416
@@ -70,16 +70,16 @@ class MediaReader:
         self._threads.shutdown()
 
     def _fetch_range(self, source: Stat, start: int, descriptor: int) -> None:
-        end = min(start + _RANGE_BYTES, source.size)
+        position, end = start, min(start + _RANGE_BYTES, source.size)
 
         def attempt() -> None:
-            position = start
-            with self._get(source.path, (start, end), source.generation) as response:
+            # What arrived before a connection broke is kept; the checksum of the whole decides.
+            nonlocal position
+            with self._get(source.path, (position, end), source.generation) as response:
                 while data := response.raw.read(_READ_BYTES, decode_content=False):
-                    os.pwrite(descriptor, data, position)
-                    position += len(data)
+                    position += os.pwrite(descriptor, data, position)
             if position != end:
-                raise DamagedTransferError(f"{position - start} bytes of {end - start} arrived")
+                raise DamagedTransferError(f"{end - position} bytes did not arrive")
 
         try:
             self._policy.run(source.path, Operation.READ, attempt)

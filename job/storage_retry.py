@@ -63,7 +63,7 @@ class Policy:
     """How the requests of one account are repeated, and how their failures are named."""
 
     patience: Patience
-    identity: str
+    identity: Callable[[], str]  # Asked after a failure: some learn their name with their token.
 
     def run(self, path: str, operation: Operation, attempt: Callable[[], T]) -> T:
         """Call `attempt` until it succeeds, fails for good, or patience ends."""
@@ -93,11 +93,11 @@ class Policy:
                 f"last: {_reason(error.cause)}"
             ) from error
         except (GoogleAPICallError, InvalidResponse) as error:
-            raise _typed(path, operation, self.identity, _Answer.of(error)) from error
+            raise _typed(path, operation, self.identity(), _Answer.of(error)) from error
         except (DamagedTransferError, *_BROKEN_TRANSFER) as error:
             raise StorageUnreachableError(f"{path}: {_reason(error)}") from error
         except GoogleAuthError as error:
-            raise _not_accepted(path, operation, self.identity, _reason(error)) from error
+            raise _not_accepted(path, operation, self.identity(), _reason(error)) from error
 
 
 def is_retryable(error: BaseException) -> bool:

@@ -1,13 +1,18 @@
 """Who we are to Google Cloud Storage, over which connections, and how many requests it took."""
 
 import collections
+import logging
 import os
 import re
 import threading
 from typing import Any
 
 import google.auth
-from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.credentials import (
+    AnonymousCredentials,
+    Credentials,
+    with_scopes_if_required,
+)
 from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud.storage import Client
@@ -68,6 +73,8 @@ def connect(counts: RequestCounts) -> tuple[Client, AuthorizedSession]:
     """
     # The client would ask for every bucket's metadata, for traces that nobody collects here.
     os.environ.setdefault(_NO_BUCKET_METADATA, "true")
+    # It warns of everything that it does not find, also where nothing is needed.
+    logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     credentials = _credentials()
     session = _CountingSession(credentials, counts)
     return Client(project=None, credentials=credentials, _http=session), session
@@ -88,7 +95,9 @@ def _credentials() -> Credentials:
     if os.environ.get(_EMULATOR):
         return AnonymousCredentials()
     try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
+        # Scopes are added afterwards: with them, this call would look up a federated identity's
+        # project, which nobody needs here and not every network allows.
+        credentials, _ = google.auth.default()
     except DefaultCredentialsError as error:
         # A key file that was named but cannot be used is a mistake, not a wish to be anonymous.
         if os.environ.get(_KEY_FILE):
@@ -96,7 +105,7 @@ def _credentials() -> Credentials:
                 f"{_KEY_FILE}={os.environ[_KEY_FILE]} cannot be used: {error}"
             ) from error
         return AnonymousCredentials()
-    return credentials
+    return with_scopes_if_required(credentials, [_SCOPE])
 
 
 def _kind(method: str, url: str) -> str:

@@ -41,12 +41,16 @@ class Fault:
 
 
 class FaultProxy:
-    """Forwards to `upstream` until told otherwise. `requests` lists what came, in order."""
+    """Forwards to `upstream` until told otherwise.
+
+    `requests` and `authorizations` list what came, in order.
+    """
 
     def __init__(self, upstream: str, seed: int = 0) -> None:
         self.faults: list[Fault] = []
         self.down = False
         self.requests: list[str] = []
+        self.authorizations: list[str | None] = []
         self._upstream = urlsplit(upstream)
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -130,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.proxy.fault_of(f"{self.command} {self.path}")
+        self.server.proxy.authorizations.append(self.headers.get("Authorization"))
         time.sleep(fault.delay_s)
         if fault.drop:
             self.close_connection = True

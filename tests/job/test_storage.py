@@ -20,9 +20,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def local_file(tmp_path: Path) -> str:
-    """20 MiB of noise: several ranges, and more than one request when uploaded."""
+    """33 MiB of noise: several ranges, and more than one request when uploaded."""
     path = tmp_path / "noise"
-    path.write_bytes(os.urandom(20 << 20))
+    path.write_bytes(os.urandom(33 << 20))
     return str(path)
 
 

@@ -4,17 +4,18 @@
 nothing at first: TensorFlow's variables copy on write while somebody else holds their buffer.
 """
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import tensorflow as tf
 
 from job import checkpoints, commit, layout, storage
 from job.checkpoints import GLOBAL_STEP, PREFIX, Manifest
-from job.errors import JobError
+from job.errors import DeniedError, JobError, NoSpaceError
 
 _log = logging.getLogger(__name__)
 
@@ -91,9 +92,11 @@ class CheckpointWriter:
         try:
             pending.result()
             self._failures = 0
-        except (JobError, OSError, tf.errors.OpError) as error:
+        except (NoSpaceError, DeniedError):
+            raise  # Neither mends itself, and training on would only lose more work.
+        except JobError as error:
             self._failures += 1
-            if self._failures > self._allowed_failures or isinstance(error, OSError):
+            if self._failures > self._allowed_failures:
                 raise
             _log.warning("a checkpoint could not be saved, training goes on: %s", error)
 
@@ -145,7 +148,7 @@ def write_tensors(folder: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, di
     `vgg_19/fc8/weights`, as slim's tools expect.
     """
     names = sorted(tensors)
-    with tf.device("CPU:0"):
+    with tf.device("CPU:0"), _disk_errors(folder):
         tf.raw_ops.SaveV2(
             prefix=tf.constant(os.path.join(folder, PREFIX)),
             tensor_names=tf.constant(names),
@@ -161,3 +164,16 @@ def write_tensors(folder: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, di
         }
         for name in sorted(os.listdir(folder))
     }
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: str) -> Iterator[None]:
+    """Turn what TensorFlow says of a disk into errors that a user can act on."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise NoSpaceError(
+            f"no space left for a checkpoint in {folder}; free some, or lower --keep"
+        ) from error
+    except tf.errors.PermissionDeniedError as error:
+        raise DeniedError(f"not allowed to write a checkpoint into {folder}") from error

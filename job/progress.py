@@ -49,7 +49,7 @@ class Progress:
         self._wait_s = 0.0
         self._updates = 0
         self._last_report = time.monotonic()
-        self._bar: "tqdm[Never] | None" = None
+        self._bar: tqdm[Never] | None = None
         if leader and sys.stderr.isatty():
             self._bar = tqdm(
                 initial=first_step,

@@ -29,3 +29,24 @@ def ten_class_archive() -> Path:
 def small_photo_archive() -> Path:
     """13,130 real Food-101 photographs of all 101 classes, 64 x 64 px."""
     return _archive("food-101-64px.tar.gz")
+
+
+@pytest.fixture(scope="session")
+def digits_dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Scikit-learn's 1,797 digits as a dataset of 32 x 32 px JPEGs: 1,437 train, 360 test."""
+    from job.config import RecordsConfig
+    from job.demo import write_digits
+    from job.make_tfrecords import make_tfrecords
+
+    base = tmp_path_factory.mktemp("digits")
+    write_digits(str(base / "food-101"))
+    make_tfrecords(
+        RecordsConfig(
+            source=str(base / "food-101"),
+            output=str(base / "dataset"),
+            shorter_side=0,
+            shard_size_mb=0.25,
+            num_processes=1,
+        )
+    )
+    return str(base / "dataset")

@@ -53,22 +53,36 @@ def commit_folder(folder: str, target: str, manifest_name: str, manifest: bytes)
         _commit_local(folder, target, manifest_name, manifest)
 
 
+def files_below(folder: str) -> list[str]:
+    """List the files of a local folder and its subfolders, by their sorted paths within it."""
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )
+
+
 def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
-    names = sorted(os.listdir(folder))
+    names = files_below(folder)
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as threads:
-        list(
-            threads.map(
-                lambda name: storage.upload(os.path.join(folder, name), layout.join(target, name)),
-                names,
-            )
-        )
+        # A folder's own files come after those in its subfolders, of which they may speak.
+        for own in (False, True):
+            uploads = [
+                threads.submit(
+                    storage.upload, os.path.join(folder, name), layout.join(target, name)
+                )
+                for name in names
+                if ("/" not in name) is own
+            ]
+            for upload in uploads:
+                upload.result()
     storage.write_bytes(layout.join(target, manifest_name), manifest, if_absent=True)
 
 
 def _commit_local(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
     with errors_of(target):
         storage.write_bytes(os.path.join(folder, manifest_name), manifest)
-        for name in os.listdir(folder):
+        for name in files_below(folder):
             _sync(os.path.join(folder, name))
         if os.path.exists(os.path.join(target, manifest_name)):
             raise PreconditionError(f"{target} was committed by another attempt")

@@ -18,6 +18,7 @@ import jinja2
 import markupsafe
 
 from job import layout, storage
+from job.exhibits import Exhibit
 from job.figures import matrix_drawing, reliability_svg
 from job.metrics import ClassQuality, Confusion, Quality, judge, most_confused
 from job.report_words import calibration, percent, plain_name, summary
@@ -42,25 +43,6 @@ class Subject:
     batch_size: int
     seconds: float
     finished_at: str
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """An image as the model saw it, and what the model made of it.
-
-    Attributes:
-        jpeg: The square that the model was given, as JPEG.
-        name: Where the image comes from.
-        truth: Its class.
-        truth_probability: The probability that the model gave to that class.
-        guesses: The likeliest classes with their probabilities, best first.
-    """
-
-    jpeg: bytes
-    name: str
-    truth: int
-    truth_probability: float
-    guesses: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_a_large_file_arrives_whole_over_a_bad_line(
         storage.download(f"{faulty_bucket}/large", str(tmp_path / f"{attempt}"))
         assert (tmp_path / f"{attempt}").read_bytes() == data
     assert fault.seen > 0
+
+
+def test_a_listing_of_many_pages_is_complete_and_sorted(
+    faulty_bucket: str, proxy: FaultProxy
+) -> None:
+    """A page holds 1,000 names; one that fails is asked for again, the others are not."""
+    names = [f"{faulty_bucket}/many/{number:04d}" for number in range(1005)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: storage.write_bytes(name, b""), reversed(names)))
+    proxy.requests.clear()
+    proxy.faults.append(Fault(status=503, times=1, paths="pageToken"))
+    assert [stat.path for stat in storage.list_files(f"{faulty_bucket}/many")] == names
+    assert len(proxy.requests) == 3
 
 
 def test_a_throttled_line_is_slow_but_no_failure(

@@ -46,7 +46,7 @@ class AugmentOptions:
 
 
 CENTRAL = AugmentOptions(crop_margin_px=0, crop_min_fraction=1.0, flip=False, color_jitter=0.0)
-"""With draws of one half: the central square as evaluation sees it."""
+"""With draws just below one half: the central square, as evaluation sees it."""
 
 
 def decode_for_training(

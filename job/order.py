@@ -15,6 +15,7 @@ from job.permutation import Int64s, keyed_hash, permute
 
 WINDOW_SHARDS = 16
 _LARGEST_SIZE = 2**62
+_WINDOW_KEYS = 2**32  # Beyond all shard numbers, which are hashed with the same seed and epoch.
 
 
 class Order:
@@ -33,6 +34,7 @@ class Order:
         self, shard_sizes: Sequence[int], seed: int, window_shards: int = WINDOW_SHARDS
     ) -> None:
         self._sizes = np.asarray(shard_sizes, np.int64)
+        self._filled = np.flatnonzero(self._sizes)
         self._seed = seed
         self._window_shards = window_shards
         self.examples = int(self._sizes.sum())
@@ -66,11 +68,10 @@ class Order:
 
     def _windows(self, epoch: int) -> tuple[Int64s, Int64s]:
         """Give an epoch's order of the shards, and where each window begins, with the end."""
-        numbers = np.arange(len(self._sizes))
-        shards = np.argsort(keyed_hash(self._seed, epoch, numbers), kind="stable")
+        hashes = keyed_hash(self._seed, epoch, self._filled)
+        shards = self._filled[np.argsort(hashes, kind="stable")]
         firsts = np.arange(0, len(shards), self._window_shards)
         sizes = np.add.reduceat(self._sizes[shards], firsts)
-        # Windows of empty shards alone would make two windows begin at one position.
         return shards, np.concatenate([[0], np.cumsum(sizes)])
 
     def _within_epoch(self, epoch: int, first: int, last: int) -> Int64s:
@@ -81,7 +82,7 @@ class Order:
             begin, end = int(starts[window]), int(starts[window + 1])
             wanted = np.arange(first, min(last, end)) - begin
             members = shards[window * self._window_shards : (window + 1) * self._window_shards]
-            key = int(keyed_hash(self._seed, epoch, len(shards) + window)[0])
+            key = int(keyed_hash(self._seed, epoch, _WINDOW_KEYS + window)[0])
             shuffled = permute(wanted, end - begin, key)
             parts.append(self._locate(epoch, members, shuffled))
             first, window = max(first, min(last, end)), window + 1

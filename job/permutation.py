@@ -1,8 +1,8 @@
 """Keyed hashes and keyed permutations of 0..n-1: random access in constant memory.
 
 The permutation is a Feistel network (Luby and Rackoff 1988) over the smallest power of two that
-holds n, at least 64. Results outside 0..n-1 are sent through it again until they are inside (cycle
-walking, Black and Rogaway 2002): fewer than two passes on average where n is above 32. The hash is
+holds n, at least 32. Results outside 0..n-1 are sent through it again until they are inside (cycle
+walking, Black and Rogaway 2002): fewer than two passes on average where n is above 16. The hash is
 SplitMix64's finaliser. Both are spelled out, so that an order stays the same under every numpy.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _ROUNDS = 8
-_FEWEST_BITS = 6  # A network over less cannot make all orders equally likely.
+_FEWEST_BITS = 5  # A network over less cannot make all orders equally likely.
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
 

@@ -64,7 +64,8 @@ class RecordSource:
         serialized = [self._reader(int(s)).read(int(r)) for s, r in places]
         try:
             parsed = records.parse_example(tf.constant(serialized, tf.string))
-        except tf.errors.InvalidArgumentError:
+        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+            # TensorFlow quotes the damaged bytes and fails over its own message.
             self._find_damage(places, serialized)
             raise
         labels = parsed["image/class/label"].numpy()

@@ -5,4 +5,11 @@ This package never imports `launcher` or `kubernetes`. `config`, `flags`, `layou
 so that the launcher can use them on a machine without TensorFlow.
 """
 
+import os
+
+# TensorFlow reads these once, when it is imported: what it says about instruction sets and missing
+# GPUs is nothing that a user of these commands can act on. A value that is set already counts.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 __version__ = "0.1.0"

@@ -110,10 +110,10 @@ def classify_ten(source: str, model: str) -> None:
         with open(os.path.join(source, "images", f"{name}.jpg"), "rb") as image:
             contents.append(image.read())
     answer = tf.saved_model.load(model).signatures["serving_default"](images=tf.constant(contents))
-    for name, label, probabilities in zip(
-        chosen, answer["label"].numpy(), answer["probabilities"].numpy(), strict=True
+    for name, likeliest, probabilities in zip(
+        chosen, answer["classes"].numpy(), answer["probabilities"].numpy(), strict=True
     ):
-        print(f"  {name:<14} -> {label.decode():<6} {100 * probabilities.max():5.1f} %")
+        print(f"  {name:<14} -> {likeliest[0].decode():<6} {100 * probabilities.max():5.1f} %")
 
 
 def _title(text: str) -> None:

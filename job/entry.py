@@ -35,6 +35,8 @@ def run(
         args: Arguments instead of the process's own.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for talkative in ("tensorflow", "absl", "matplotlib"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     try:
         config = flags.parse(config_class, sys.argv[1:] if args is None else args)
     except flags.HelpRequested:

@@ -30,7 +30,8 @@ _ATTEMPT = "upload-attempt"
 class GcsStorage:
     """The `Backend` of gs:// paths. Safe between threads."""
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Patience | None = None, *, page_size: int = 1000) -> None:
+        self._page_size = page_size
         self._counts = RequestCounts()
         self._client, session = connect(self._counts)
         self._policy = Policy(
@@ -47,6 +48,7 @@ class GcsStorage:
                 bucket,
                 prefix=prefix,
                 fields=_LISTED,
+                page_size=self._page_size,
                 retry=self._policy.retry(directory),
                 timeout=self._policy.patience.timeout,
             ):

@@ -13,7 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 
-from job import checkpoints, layout, storage
+from job import checkpoints, layout, run_directory, storage
 from job.errors import ConfigError, DataError, InputMissingError
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
@@ -55,19 +55,31 @@ def local_prefix(path: str) -> Iterator[str]:
         yield prefix
 
 
-def _own_checkpoint(path: str) -> checkpoints.CheckpointDir | None:
-    """Find the checkpoint meant by a run directory, or by a checkpoint's folder in one."""
+def classes_of(path: str) -> tuple[str, ...]:
+    """Name the classes that one of our own runs was trained on; none for any other checkpoint."""
+    run, _ = _run_and_step(path.rstrip("/"))
+    try:
+        return run_directory.load_run(run).classes
+    except InputMissingError:
+        return ()
+
+
+def _run_and_step(path: str) -> tuple[str, int | None]:
+    """Split the path of a run's checkpoint; any other path could be a run itself."""
     parent, name = os.path.split(path)
     step = layout.checkpoint_step(name)
     run = os.path.dirname(parent)
     if step is not None and layout.checkpoint_dir(run, step) == path:
+        return run, step
+    return path, None
+
+
+def _own_checkpoint(path: str) -> checkpoints.CheckpointDir | None:
+    """Find the checkpoint meant by a run directory, or by a checkpoint's folder in one."""
+    run, step = _run_and_step(path)
+    if step is not None:
         return checkpoints.read_checkpoint(run, step)
-    if not checkpoints.committed_steps(path):
-        return None
-    newest = checkpoints.newest_committed(path)
-    if newest is None:
-        raise DataError(f"none of the checkpoints in {layout.checkpoints_dir(path)} is whole")
-    return newest
+    return checkpoints.newest_whole(run)
 
 
 def _find_prefix(path: str) -> str:

@@ -1,6 +1,5 @@
 """Pretrained weights into the network: slim's vgg_19 of 2016, or a run of our own."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from job import checkpoint_source, vgg19_shapes
 from job.errors import DataError
 from job.vgg19 import VGG19
 
-_log = logging.getLogger(__name__)
 _HEAD = f"{vgg19_shapes.SCOPE}/fc8"
 _FLOAT32_BYTES = 4
 _NAMES_SHOWN = 3
@@ -34,8 +32,7 @@ class LoadReport:
     ignored: tuple[str, ...]
     loaded_bytes: int
 
-    def summary(self) -> str:
-        """Say it in one line."""
+    def __str__(self) -> str:
         parts = [
             f"loaded {len(self.loaded)} variables ({self.loaded_bytes / 1e6:.1f} MB) from "
             f"{self.source}"
@@ -47,8 +44,14 @@ class LoadReport:
         return "; ".join(parts)
 
 
-def load_weights(path: str, model: VGG19, *, skip: Sequence[str] = (_HEAD,)) -> LoadReport:
-    """Give the network's variables their values in a checkpoint.
+def load_weights(
+    path: str,
+    model: VGG19,
+    *,
+    skip: Sequence[str] = (_HEAD,),
+    classes: Sequence[str] = (),
+) -> LoadReport:
+    """Give the network's variables their values in a checkpoint; the report says it in one line.
 
     Every worker must call it: under a strategy an assignment is not broadcast.
 
@@ -57,6 +60,8 @@ def load_weights(path: str, model: VGG19, *, skip: Sequence[str] = (_HEAD,)) -> 
         model: the network; its variables may be those of a strategy.
         skip: layers or variables that keep their random start. Without fc8 among them the last
             layer is loaded too, but only if it fits: another number of classes is no error.
+        classes: the names of the network's classes. A run of our own that was trained on the
+            very same ones gives the last layer too, whatever `skip` says of it.
 
     Raises:
         DataError: the file cannot be read, or variables are missing or have other shapes; one
@@ -64,6 +69,8 @@ def load_weights(path: str, model: VGG19, *, skip: Sequence[str] = (_HEAD,)) -> 
         InputMissingError: there is no checkpoint at `path`.
         ConfigError: it is not clear which checkpoint is meant.
     """
+    if classes and checkpoint_source.classes_of(path) == tuple(classes):
+        skip = [scope for scope in skip if scope != _HEAD]
     with checkpoint_source.local_prefix(path) as prefix:
         try:
             reader = tf.train.load_checkpoint(prefix)
@@ -76,7 +83,6 @@ def load_weights(path: str, model: VGG19, *, skip: Sequence[str] = (_HEAD,)) -> 
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())[:200]
             raise DataError(f"{path} cannot be read as a checkpoint: {reason}") from error
-    _log.info("%s", report.summary())
     return report
 
 

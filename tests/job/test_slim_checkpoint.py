@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from job import layout, storage
+from job.config import TrainConfig, to_dict
 from job.errors import ConfigError, DataError, InputMissingError
 from job.slim_checkpoint import load_weights
 from job.vgg19 import VGG19
@@ -70,7 +71,7 @@ def test_the_last_layer_stays_random_unless_it_is_asked_for(slim):
     report = load_weights(slim.prefixes["V1"], ours)
     assert report.skipped == ("vgg_19/fc8/weights", "vgg_19/fc8/biases")
     np.testing.assert_array_equal(ours.variables_by_name["vgg_19/fc8/weights"], before)
-    assert report.summary() == (
+    assert str(report) == (
         f"loaded 36 variables (0.1 MB) from {slim.prefixes['V1']}; "
         "random: vgg_19/fc8/weights, vgg_19/fc8/biases; ignored: global_step, vgg_19/mean_rgb"
     )
@@ -224,10 +225,24 @@ def test_our_own_run_gives_its_newest_whole_checkpoint_with_the_last_layer(tmp_p
     for name, value in values.items():
         np.testing.assert_array_equal(ours.variables_by_name[name], value)
     assert len(report.ignored) == 39
-    assert dataclasses.replace(report, ignored=()).summary().count(";") == 0
+    assert str(dataclasses.replace(report, ignored=())).count(";") == 0
 
     load_weights(older, ours, skip=())
     assert not np.any(ours.variables_by_name["vgg_19/conv1/conv1_1/weights"])
+
+
+def test_a_run_on_the_same_classes_gives_its_last_layer_and_one_on_others_does_not(tmp_path):
+    classes = ["apple_pie", "baklava", "churros", "donuts", "edamame", "falafel"]
+    values = {n: v.numpy() for n, v in model(seed=9).variables_by_name.items()}
+    folder = commit(tmp_path, 7, values)
+    config = TrainConfig(data="d", run=str(tmp_path))
+    storage.write_bytes(layout.config_file(str(tmp_path)), json.dumps(to_dict(config)).encode())
+    dataset = {"name": "food", "fingerprint": "0", "classes": classes}
+    storage.write_bytes(layout.run_dataset_file(str(tmp_path)), json.dumps(dataset).encode())
+    for path in (str(tmp_path), folder):
+        assert load_weights(path, model(), classes=classes).skipped == ()
+        assert len(load_weights(path, model(), classes=[*classes[:5], "gyoza"]).skipped) == 2
+        assert len(load_weights(path, model()).skipped) == 2
 
 
 def test_an_altered_checkpoint_of_our_own_is_a_data_error(tmp_path):

@@ -59,10 +59,10 @@ if TYPE_CHECKING:
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("run a job", ("submit", "render", "diff")),
-    ("follow a job", ()),
-    ("change a job", ()),
+    ("follow a job", ("list", "status", "why", "logs", "wait", "top")),
+    ("change a job", ("suspend", "unsuspend", "resume", "cancel", "delete")),
     ("data and models", ("make-tfrecords", "evaluate", "export", "tensorboard")),
-    ("set up", ("init", "image", "completion", "version")),
+    ("set up", ("init", "setup", "check", "image", "completion", "version")),
 )
 
 

@@ -1,6 +1,7 @@
 """Shards of a dataset as local files: fetched in parallel and ahead of need, then verified."""
 
 import collections
+import itertools
 import logging
 import os
 import threading
@@ -37,7 +38,7 @@ class ShardCache:
         report_every_s: How often a wait is logged, in seconds.
 
     Raises:
-        NoSpaceError: There cannot be room for `window_shards` shards.
+        NoSpaceError: There cannot be room for two readers of `window_shards` shards each.
     """
 
     def __init__(
@@ -181,20 +182,20 @@ def default_cache_dir() -> str:
 
 
 def _room(shards: Sequence[Shard], window_shards: int, capacity: int, folder: str) -> int:
-    """Return how many of even the largest shards fit at once, at most two windows."""
+    """Return how many of even the largest shards this reader may keep: one window, or two.
+
+    Room for one more window is left to another reader: evaluation shares training's cache.
+    """
     largest = sorted((shard.bytes for shard in shards), reverse=True)
-    needed = sum(largest[:window_shards])
-    if needed > capacity:
+    window = sum(largest[:window_shards])
+    if 2 * window > capacity:
         raise NoSpaceError(
-            f"{folder} can hold {capacity / 1e9:.2f} GB, but the {min(window_shards, len(shards))} "
-            f"shards that are read at a time take {needed / 1e9:.2f} GB; raise --cache_size_gb, "
-            "or choose a larger disk by --cache_dir"
+            f"{folder} can hold {capacity / 1e9:.2f} GB, but training and evaluation each read "
+            f"{min(window_shards, len(shards))} shards at a time, {2 * window / 1e9:.2f} GB "
+            "together; raise --cache_size_gb, or choose a larger disk by --cache_dir"
         )
-    count, taken = 0, 0
-    for size in largest[: 2 * window_shards]:
-        taken += size
-        count += taken <= capacity
-    return max(1, count)
+    taken = itertools.accumulate(largest[: 2 * window_shards])
+    return max(1, sum(size <= capacity - window for size in taken))
 
 
 def _check_size(path: str, size: int, shard: Shard) -> None:

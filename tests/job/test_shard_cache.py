@@ -121,30 +121,30 @@ def test_the_cache_stays_below_its_size_and_evicts_the_longest_unused(
 
 
 def test_what_is_in_use_is_not_evicted(bucket: str, tmp_path: Path) -> None:
-    """Not by another cache either: who finds no room is told so."""
-    shards = write_shards(bucket)
-    size_gb = 4.5 * SIZE / 1e9
-    with ShardCache(
-        bucket, shards, str(tmp_path), cache_size_gb=size_gb, window_shards=4
-    ) as reader:
-        held = [reader.local_file(number) for number in range(4)]
-        with ShardCache(
-            bucket, shards, str(tmp_path), cache_size_gb=size_gb, window_shards=4
-        ) as other:
-            with pytest.raises(NoSpaceError, match="all that it holds is in use"):
-                other.local_file(7)
-            assert all(os.path.exists(path) for path in held)
-            reader.local_file(4)
-            assert not os.path.exists(held[0])
-            assert all(os.path.exists(path) for path in held[1:])
+    """Not by another reader either: two find room, and a third is told that there is none."""
+    shards = write_shards(bucket, 12)
+
+    def open_cache() -> ShardCache:
+        size_gb = 8.5 * SIZE / 1e9
+        return ShardCache(bucket, shards, str(tmp_path), cache_size_gb=size_gb, window_shards=4)
+
+    with open_cache() as first, open_cache() as second, open_cache() as third:
+        held = [first.local_file(number) for number in range(4)]
+        held += [second.local_file(number) for number in range(4, 8)]
+        with pytest.raises(NoSpaceError, match="all that it holds is in use"):
+            third.local_file(8)
+        assert all(os.path.exists(path) for path in held)
+        first.local_file(8)
+        assert not os.path.exists(held[0])
+        assert all(os.path.exists(path) for path in held[1:])
 
 
-def test_a_cache_that_cannot_hold_what_is_read_at_once_is_an_error_at_the_start(
+def test_a_cache_too_small_for_two_readers_is_an_error_at_the_start(
     bucket: str, tmp_path: Path
 ) -> None:
     shards = write_shards(bucket)
     with pytest.raises(NoSpaceError, match="raise --cache_size_gb"):
-        ShardCache(bucket, shards, str(tmp_path), cache_size_gb=3 * SIZE / 1e9, window_shards=4)
+        ShardCache(bucket, shards, str(tmp_path), cache_size_gb=7 * SIZE / 1e9, window_shards=4)
     assert "read" not in storage.request_counts()
 
 

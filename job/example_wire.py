@@ -5,6 +5,7 @@ as tensorflow/core/example/{example,feature}.proto define it. Only what `job/rec
 reading accepts every valid encoding of one int64 or one bytes value and passes over the rest.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
@@ -16,11 +17,9 @@ Value = int | bytes
 
 def encode_features(features: Mapping[str, Value]) -> bytes:
     """Serialise an Example; the features keep the order of the mapping."""
-    entries = (
-        _field(1, _field(1, name.encode()), _field(2, _encode_feature(value)))
-        for name, value in features.items()
-    )
-    return _field(1, *entries)
+    parts = [part for name, value in features.items() for part in _entry(name, value)]
+    # All parts are joined once, because one of them is an image.
+    return b"".join((_key(1, sum(map(len, parts))), *parts))
 
 
 def decode_features(serialized: bytes, *, partly: bool = False) -> dict[str, Value]:
@@ -43,10 +42,18 @@ def decode_features(serialized: bytes, *, partly: bool = False) -> dict[str, Val
     return found
 
 
-def _encode_feature(value: Value) -> bytes:
-    if isinstance(value, bytes):
-        return _field(_BYTES_LIST, _field(1, value))
-    return _field(_INT64_LIST, _field(1, _encode_varint(value)))
+def _entry(name: str, value: Value) -> tuple[bytes, ...]:
+    """Encode map<string, Feature>'s entry, outermost part first."""
+    kind, content = (
+        (_BYTES_LIST, value) if isinstance(value, bytes) else (_INT64_LIST, _encode_varint(value))
+    )
+    text = name.encode()
+    in_list = _key(1, len(content))
+    in_feature = _key(kind, len(in_list) + len(content))
+    in_entry = _key(2, len(in_feature) + len(in_list) + len(content))
+    named = _key(1, len(text)) + text
+    size = len(named) + len(in_entry) + len(in_feature) + len(in_list) + len(content)
+    return _key(1, size), named, in_entry, in_feature, in_list, content
 
 
 def _entries(features: bytes, *, partly: bool) -> Iterator[tuple[str, Value]]:
@@ -88,9 +95,10 @@ def _int64_values(values: bytes) -> Iterator[int]:
             yield _signed(unsigned)
 
 
-def _field(number: int, *parts: bytes) -> bytes:
-    size = sum(map(len, parts))
-    return b"".join((_encode_varint(number << 3 | _LENGTH_DELIMITED), _encode_varint(size), *parts))
+@functools.lru_cache(maxsize=4096)
+def _key(number: int, size: int) -> bytes:
+    """Encode what stands before a field of `size` bytes."""
+    return _encode_varint(number << 3 | _LENGTH_DELIMITED) + _encode_varint(size)
 
 
 def _fields(message: bytes, *, partly: bool = False) -> Iterator[tuple[int, Value]]:

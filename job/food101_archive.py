@@ -17,7 +17,7 @@ from job.image_catalogue import ImageCatalogue, PlannedImage
 
 _GZIP = b"\x1f\x8b"
 _MAX_META_BYTES = 256 << 20
-_BLOCK = 1 << 20
+_BLOCK = 1 << 14
 # zlib-ng's stub calls its exception class an instance.
 _INFLATE_ERROR = cast("type[Exception]", zlib_ng.error)
 _DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, _INFLATE_ERROR)

@@ -23,11 +23,11 @@ from job.jpeg_header import JpegHeader, read_header
 Pixels = NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What Pillow may try; its rarer decoders are not worth the risk with files from anywhere."""
 
 _MAX_JPEG_SIDE = 65_500
-# Each scan of a progressive JPEG is a pass over the whole image; real ones have about ten.
+# Each scan of a progressive JPEG is a pass over the whole image; real files have about ten.
 _MAX_SCANS = 200
 _SCAN = b"\xff\xda"
 # A few stray bytes between segments are harmless; many mean that the decoder lost its way.
@@ -77,7 +77,7 @@ def normalise(
     if header is None or not header.is_upright_color:
         return _normalise_any(data, shorter_side, jpeg_quality, max_pixels)
     _check_size(header.height, header.width, max_pixels)
-    if data.count(_SCAN) > _MAX_SCANS:
+    if header.progressive and data.count(_SCAN) > _MAX_SCANS:
         raise UnusableImageError(f"more than {_MAX_SCANS} scans")
     try:
         return _normalise_jpeg(data, header, shorter_side, jpeg_quality)

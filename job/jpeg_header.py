@@ -13,9 +13,10 @@ _START_OF_IMAGE = b"\xff\xd8"
 _START_OF_SCAN = 0xDA
 _APP1 = 0xE1
 _FRAMES = {marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)}
-_HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
+_PROGRESSIVE = 0xC2
+_HUFFMAN_FRAMES = (0xC0, 0xC1, _PROGRESSIVE)  # the first two: baseline, extended
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_ORIENTATION_TAG, _SHORT = 0x0112, 3
+_ORIENTATION_TAG, _SHORT, _ENTRY_BYTES = 0x0112, 3, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class JpegHeader:
     components: int
     bits: int
     huffman_coded: bool
+    progressive: bool
     orientation: int
 
     @property
@@ -57,7 +59,15 @@ def read_header(data: bytes) -> JpegHeader | None:
     if frame is None:
         return None
     marker, bits, height, width, components = frame
-    return JpegHeader(height, width, components, bits, marker in _HUFFMAN_FRAMES, orientation)
+    return JpegHeader(
+        height=height,
+        width=width,
+        components=components,
+        bits=bits,
+        huffman_coded=marker in _HUFFMAN_FRAMES,
+        progressive=marker == _PROGRESSIVE,
+        orientation=orientation,
+    )
 
 
 def _segments(data: bytes) -> list[tuple[int, int, int]]:
@@ -89,10 +99,8 @@ def _orientation(tiff: bytes) -> int:
     try:
         (directory,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, directory)
-        for index in range(count):
-            tag, kind, _, value = struct.unpack_from(
-                order + "HHIH", tiff, directory + 2 + index * 12
-            )
+        entries = tiff[directory + 2 : directory + 2 + count * _ENTRY_BYTES]
+        for tag, kind, _, value in struct.iter_unpack(order + "HHIHxx", entries):
             if tag == _ORIENTATION_TAG:
                 return value if kind == _SHORT and 1 <= value <= 8 else UPRIGHT
     except struct.error:

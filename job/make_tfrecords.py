@@ -117,7 +117,7 @@ def _outcomes(
     if isinstance(source, Food101Archive):
         spool = stack.enter_context(_open_spool(config, preparation.digest))
         images = sum(1 for _ in missing_images(catalogue, todo, spool))
-    progress = stack.enter_context(WorkProgress("encoding", images, "images"))
+    progress = stack.enter_context(WorkProgress("encoding", "encoded", images, "images"))
 
     def on_outcome(_: Outcome) -> None:
         progress.advance()

@@ -135,7 +135,7 @@ def _compare(
 def _list(source: Source, catalogue: ImageCatalogue, check_stop: Callable[[], None]) -> list[str]:
     if not isinstance(source, Food101Archive):
         return source.list_into(catalogue)
-    with WorkProgress("listing", source.bytes, "B") as progress:
+    with WorkProgress("listing", "listed", source.bytes, "B") as progress:
 
         def advance(done: int) -> None:
             progress.advance_to(done)

@@ -27,8 +27,8 @@ class RecordSpool:
     def __init__(self, folder: str, name: str) -> None:
         os.makedirs(folder, exist_ok=True)
         self._paths = [os.path.join(folder, f"{name}.{kind}") for kind in ("records", "index")]
-        self._file = open(self._paths[0], "a+b", buffering=1 << 20)  # noqa: SIM115 (see __exit__)
         self._index = self._open_index()
+        self._file = open(self._paths[0], "a+b", buffering=1 << 20)  # noqa: SIM115 (see __exit__)
         self._drop_unindexed()
         self._synced = self._end
 

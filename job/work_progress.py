@@ -15,13 +15,17 @@ class WorkProgress:
 
     Args:
         what: A word before the bar, as "encoding".
+        past: The same word for when it is done, as "encoded".
         total: How much there is.
         unit: Of what: "images", or "B" for bytes, which are shown in MB.
         log_every_s: Time between two log lines, in seconds.
     """
 
-    def __init__(self, what: str, total: int, unit: str, log_every_s: float = 10.0) -> None:
+    def __init__(
+        self, what: str, past: str, total: int, unit: str, log_every_s: float = 10.0
+    ) -> None:
         self._what = what
+        self._past = past
         self._total = total
         self._unit = unit
         self._every = log_every_s
@@ -43,6 +47,12 @@ class WorkProgress:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+        elapsed_s = time.monotonic() - self._start
+        scale, unit = self._scale()
+        _log.info(
+            f"{self._past} {self._done / scale:,.0f} {unit} in {elapsed_s:.1f} s, "
+            f"{self.rate / scale:,.0f} {unit}/s"
+        )
 
     @property
     def done(self) -> int:
@@ -69,8 +79,11 @@ class WorkProgress:
 
     def _report(self) -> None:
         left = tqdm.format_interval((self._total - self._done) / max(1e-9, self.rate))
-        scale, unit = (1e6, "MB") if self._unit == "B" else (1, self._unit)
+        scale, unit = self._scale()
         _log.info(
             f"{self._what}: {self._done / scale:,.0f}/{self._total / scale:,.0f} {unit}, "
             f"{self.rate / scale:,.0f} {unit}/s, {left} left"
         )
+
+    def _scale(self) -> tuple[float, str]:
+        return (1e6, "MB") if self._unit == "B" else (1.0, self._unit)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.errors import DataError, InputMissingError
@@ -42,11 +42,13 @@ def example(number: int) -> ImageExample:
     return ImageExample(bytes([number]) * 50, 5, 6, number, "pie", f"{number}.jpg", f"pie/{number}")
 
 
+@settings(deadline=None, max_examples=40)
 @given(examples)
 def test_an_example_survives_encoding_and_decoding(one: ImageExample) -> None:
     assert decode_example(encode_example(one)) == one
 
 
+@settings(deadline=None, max_examples=40)
 @given(examples)
 def test_tensorflow_reads_what_is_encoded_here(one: ImageExample) -> None:
     """The protobuf class and the graph's parser both see every field."""
@@ -65,6 +67,7 @@ def test_a_batch_of_examples_is_parsed_at_once() -> None:
     assert parsed["image/class/label"].numpy().tolist() == [0, 1, 2]
 
 
+@settings(deadline=None, max_examples=40)
 @given(examples)
 def test_what_tensorflow_encodes_is_read_here(one: ImageExample) -> None:
     """Another writer orders the features as it likes and may add some."""
@@ -79,6 +82,7 @@ def test_an_example_without_a_feature_is_refused_by_name() -> None:
         decode_example(encode_features({"image/encoded": b""}))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=200))
 def test_random_bytes_never_do_more_than_raise(data: bytes) -> None:
     decode_features(data, partly=True)
@@ -86,6 +90,7 @@ def test_random_bytes_never_do_more_than_raise(data: bytes) -> None:
         decode_example(data)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.binary(max_size=60), max_size=30))
 def test_a_shard_gives_back_its_records_in_any_order(
     tmp_path_factory: pytest.TempPathFactory, records: list[bytes]
@@ -122,6 +127,7 @@ def test_a_damaged_record_names_shard_index_and_source(tmp_path: Path) -> None:
         reader.read(2)
 
 
+@settings(deadline=None, max_examples=40)
 @given(cut=st.integers(1, 300))
 def test_a_shard_cut_short_is_refused_when_opened(
     tmp_path_factory: pytest.TempPathFactory, cut: int

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
@@ -54,10 +55,11 @@ class Context:
 
     @functools.cached_property
     def _cluster(self) -> "Cluster":
-        from launcher import cluster
+        from launcher import cluster, kubeconfig
 
+        files = kubeconfig.paths(self.settings.kubeconfig, self.environ)
         return cluster.connect(
-            kubeconfig=self.settings.kubeconfig or None,
+            kubeconfig=os.pathsep.join(files) or None,
             context=self.settings.context or None,
             namespace=self.namespace,
         )

@@ -36,6 +36,8 @@ def _tfjob(spec: JobSpec) -> Manifest:
     assign(policy, ("ttlSecondsAfterFinished",), spec.ttl_s)
     assign(policy, ("suspend",), bool(spec.scheduling.queue))
     assign(policy, ("schedulingPolicy", "minAvailable"), spec.workers)
+    if spec.scheduling.priority:
+        policy["schedulingPolicy"]["priorityClass"] = spec.scheduling.priority
     worker = manifest["spec"]["tfReplicaSpecs"]["Worker"]
     assign(worker, ("replicas",), spec.workers)
     fill_pod(worker["template"], spec)

@@ -25,7 +25,7 @@ def training_rows(
     ]
     if estimate.exchange:
         rows.append(("exchange", estimate.exchange))
-    return [*rows, ("time", _time(estimate))]
+    return [*rows, ("time", _time(estimate, spec))]
 
 
 def _size(spec: JobSpec) -> str:
@@ -65,7 +65,10 @@ def _memory(estimate: Estimate, *, gpus: bool) -> str:
     return f"{needed} of {there:.1f} GiB"
 
 
-def _time(estimate: Estimate) -> str:
+def _time(estimate: Estimate, spec: JobSpec) -> str:
     step_s = estimate.compute_s + estimate.exchange_s
-    total = units.format_seconds(max(1.0, estimate.steps * step_s))
-    return f"about {total} ({step_s:.2g} s per step), assuming {', '.join(estimate.assumptions)}"
+    total_s = max(1.0, estimate.steps * step_s)
+    text = f"about {units.format_seconds(total_s)} ({step_s:.2g} s per step)"
+    if spec.backend != "local" and total_s > spec.max_duration_s:
+        text += f", LONGER than --max-duration {units.format_seconds(spec.max_duration_s)}"
+    return f"{text}, assuming {', '.join(estimate.assumptions)}"

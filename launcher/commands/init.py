@@ -66,9 +66,12 @@ def _look(args: argparse.Namespace, context: Context) -> dict[str, list[str]]:
     if not kubeconfig.is_configured(args.kubeconfig or "", context.environ):
         context.output.note("no cluster is configured here; answers are taken as they are")
         return {}
+    files = kubeconfig.paths(args.kubeconfig or "", context.environ)
     try:
         there = cluster.connect(
-            kubeconfig=args.kubeconfig, context=args.context, namespace=args.namespace or "default"
+            kubeconfig=os.pathsep.join(files) or None,
+            context=args.context,
+            namespace=args.namespace or "default",
         )
         context.output.note(f"asking {there.server} what it has")
         return init_questions.look(there)

@@ -1,5 +1,6 @@
 """Fixtures of the launcher's tests."""
 
 from tests.launcher.cluster_fixtures import cluster, server
+from tests.storage_fixtures import bucket, emulator
 
-__all__ = ["cluster", "server"]
+__all__ = ["bucket", "cluster", "emulator", "server"]

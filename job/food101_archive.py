@@ -1,6 +1,7 @@
 """The Food-101 archive as a stream: read from front to back, never unpacked, never held whole."""
 
 import gzip
+import io
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ from job import storage
 from job.errors import DataError
 from job.food101 import apply_meta, image_of, meta_file_of
 from job.image_catalogue import ImageCatalogue, PlannedImage
+from job.read_ahead import ReadAhead
 
 _GZIP = b"\x1f\x8b"
 _MAX_META_BYTES = 256 << 20
 _BLOCK = 1 << 14
+_BUFFER = 1 << 18
 # zlib-ng's stub calls its exception class an instance.
 _INFLATE_ERROR = cast("type[Exception]", zlib_ng.error)
 _DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, _INFLATE_ERROR)
@@ -100,7 +103,7 @@ def members(path: str, progress: Progress = lambda _: None) -> Iterator[Member]:
         DataError: The archive is damaged or ends too early.
     """
     with (
-        storage.open_for_reading(path) as file,
+        _open(path) as file,
         _damage_named(path),
         closing(_decompressed(file)) as stream,
     ):
@@ -108,9 +111,14 @@ def members(path: str, progress: Progress = lambda _: None) -> Iterator[Member]:
         _check_rest(stream, path)
 
 
-def _decompressed(file: BinaryIO) -> BinaryIO:
-    start = file.read(len(_GZIP))
-    file.seek(0)
+def _open(path: str) -> io.BufferedReader:
+    raw = ReadAhead(path) if storage.is_remote(path) else storage.open_for_reading(path)
+    # The buffer is what lets a stream that cannot seek be looked into.
+    return io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER)
+
+
+def _decompressed(file: io.BufferedReader) -> BinaryIO:
+    start = file.peek(len(_GZIP))[: len(_GZIP)]
     # zlib-ng inflates twice as fast as zlib: this is the one thing that cannot be parallel.
     if start != _GZIP:
         return file

@@ -10,8 +10,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import islice
+from typing import Self
 
 from job import entry, layout, storage
 from job.config import RecordsConfig
@@ -19,7 +21,7 @@ from job.dataset import SPLITS, Dataset
 from job.errors import PreemptedError
 from job.food101_archive import Food101Archive
 from job.image_catalogue import ImageCatalogue
-from job.records_finish import finish, write_rejects
+from job.records_finish import drop_notes, finish, write_rejects
 from job.records_outcomes import (
     Workshop,
     missing_images,
@@ -31,8 +33,9 @@ from job.records_preparation import Preparation, find_complete, prepare_records
 from job.records_shards import (
     RejectLimit,
     TooManyRejectsError,
+    WrittenShard,
+    commit_shard,
     finished_shards,
-    write_note,
     write_shard,
 )
 from job.records_spool import RecordSpool
@@ -93,12 +96,37 @@ def _make_missing(config: RecordsConfig, preparation: Preparation, check_stop: C
         outcomes = stack.enter_context(
             closing(_outcomes(config, preparation, todo, stack, check_stop))
         )
+        committer = stack.enter_context(_Committer(config.output))
         for shard in todo:
             images = preparation.catalogue.planned(shard.first, shard.last)
             own_outcomes = islice(outcomes, shard.last - shard.first)
-            write_note(
-                config.output, write_shard(config.output, shard, images, own_outcomes, limit)
-            )
+            committer.commit(write_shard(config.output, shard, images, own_outcomes, limit))
+
+
+class _Committer:
+    """Commits shards in the background, one at a time; leaving the context waits for the last."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+        self._wait()
+
+    def commit(self, written: WrittenShard) -> None:
+        """Commit a shard as soon as the one before it is committed; raises what that one did."""
+        self._wait()
+        self._pending = self._thread.submit(commit_shard, self._output, written)
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
 
 def _outcomes(
@@ -147,10 +175,6 @@ def _limit(config: RecordsConfig, preparation: Preparation) -> RejectLimit:
 
 
 def _finish_if_last(config: RecordsConfig, preparation: Preparation) -> None:
-    missing = len(preparation.shards) - len(finished_shards(config.output, preparation.shards))
-    if missing and find_complete(config.output, preparation) is None:
-        _log.info("done; %d shards of other tasks are still missing", missing)
-        return
     try:
         dataset = finish(
             config.output,
@@ -159,9 +183,14 @@ def _finish_if_last(config: RecordsConfig, preparation: Preparation) -> None:
             _limit(config, preparation),
         )
     except NotFoundError:
-        # Another task saw all shards too, finished the dataset and removed the notes.
-        if find_complete(config.output, preparation) is None:
-            raise
+        # A note is missing: either other tasks are still at work, or one of them saw all notes
+        # too, finished the dataset and removed them.
+        finished = len(finished_shards(config.output, preparation.shards))
+        if storage.exists(layout.dataset_file(config.output)):
+            drop_notes(config.output)
+        else:
+            missing = len(preparation.shards) - finished
+            _log.info("done; %d shards of other tasks are still missing", missing)
         return
     for line in _summary(dataset):
         _log.info("%s", line)

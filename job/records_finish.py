@@ -75,7 +75,7 @@ def finish(
     except PreconditionError:
         # A task that ended at the same moment was faster; it wrote the same bytes.
         return dataset
-    _drop_notes(output)
+    drop_notes(output)
     return dataset
 
 
@@ -94,7 +94,8 @@ def _reasons(rejects: Iterable[Reject]) -> dict[str, int]:
     return counts
 
 
-def _drop_notes(output: str) -> None:
+def drop_notes(output: str) -> None:
+    """Remove what only a dataset in the making needs."""
     building = layout.building_dir(output)
     if not storage.is_remote(output):
         shutil.rmtree(building, ignore_errors=True)

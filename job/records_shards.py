@@ -7,8 +7,8 @@ what dataset.json will need. A shard with a note is finished: nobody makes it ag
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from job import layout, storage
@@ -69,33 +69,57 @@ class RejectLimit:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenShard:
+    """A shard that lies complete in a local file of its own, not yet in the dataset."""
+
+    local_file: str
+    note: FinishedShard
+
+
 def write_shard(
     output: str,
     planned: PlannedShard,
     images: Iterable[PlannedImage],
     outcomes: Iterable[Outcome],
     limit: RejectLimit,
-) -> FinishedShard:
-    """Write one shard into the dataset directory; its note is the caller's next act."""
+) -> WrittenShard:
+    """Write one shard into a local file; `commit_shard` puts it into the dataset."""
     rejects: list[Reject] = []
     fingerprints: list[tuple[str, str]] = []
-    with _local_file(output, planned.file) as path, ShardWriter(path) as writer:
-        for image, outcome in zip(images, outcomes, strict=True):
-            assert image.position == outcome.position
-            if outcome.reason:
-                rejects.append(Reject(image.source_id, image.filename, outcome.reason))
-                limit.add(rejects[-1:])
-            else:
-                writer.write(outcome.record)
-                fingerprints.append((image.source_id, outcome.fingerprint.hex()))
+    path = _temporary_file(output, planned.file)
+    try:
+        with ShardWriter(path) as writer:
+            for image, outcome in zip(images, outcomes, strict=True):
+                assert image.position == outcome.position
+                if outcome.reason:
+                    rejects.append(Reject(image.source_id, image.filename, outcome.reason))
+                    limit.add(rejects[-1:])
+                else:
+                    writer.write(outcome.record)
+                    fingerprints.append((image.source_id, outcome.fingerprint.hex()))
+    except BaseException:
+        os.remove(path)
+        raise
     shard = Shard(planned.file, writer.records, writer.bytes, writer.sha256)
-    return FinishedShard(shard, tuple(rejects), tuple(fingerprints))
+    return WrittenShard(path, FinishedShard(shard, tuple(rejects), tuple(fingerprints)))
 
 
-def write_note(output: str, finished: FinishedShard) -> None:
-    """Remember a finished shard."""
-    content = json.dumps(asdict(finished)).encode()
-    storage.write_bytes(layout.shard_note(output, finished.shard.file), content)
+def commit_shard(output: str, written: WrittenShard) -> None:
+    """Put a shard into the dataset directory, then remember that it is finished."""
+    shard = written.note.shard
+    path = storage.join(output, shard.file)
+    try:
+        # A shard of which every image was rejected does not exist; its note does.
+        if shard.records and storage.is_remote(output):
+            storage.upload(written.local_file, path)
+        elif shard.records:
+            os.replace(written.local_file, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(written.local_file)
+    content = json.dumps(asdict(written.note)).encode()
+    storage.write_bytes(layout.shard_note(output, shard.file), content)
 
 
 def read_note(output: str, file: str) -> FinishedShard:
@@ -130,26 +154,15 @@ def _is_intact(output: str, shard: Shard) -> bool:
         return False
 
 
-@contextmanager
-def _local_file(output: str, name: str) -> Iterator[str]:
-    """Lend a local path to write to; what is there afterwards becomes `output`/`name`."""
+def _temporary_file(output: str, name: str) -> str:
+    """Make an empty file for a shard, where it can be renamed to its place if that is local."""
     remote = storage.is_remote(output)
     folder = tempfile.gettempdir() if remote else layout.building_dir(output)
     os.makedirs(folder, exist_ok=True)
     descriptor, path = tempfile.mkstemp(prefix=f".{name}.", suffix=".partial", dir=folder)
+    os.fchmod(descriptor, 0o666 & ~_umask())
     os.close(descriptor)
-    try:
-        yield path
-        if not os.path.getsize(path):
-            return  # every image was rejected: there is no such shard
-        if remote:
-            storage.upload(path, storage.join(output, name))
-        else:
-            os.chmod(path, 0o666 & ~_umask())
-            os.replace(path, storage.join(output, name))
-    finally:
-        with suppress(FileNotFoundError):
-            os.remove(path)
+    return path
 
 
 def _umask() -> int:

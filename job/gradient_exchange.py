@@ -71,14 +71,29 @@ def _gather_factors(plan: Plan, inputs: Tensors, deltas: Tensors) -> dict[str, t
     if not layers:
         return {}
     # One gather for all layers: each is [batch, width], side by side.
-    wire = tf.bfloat16 if plan.wire_bytes == 2 else tf.float32
-    parts = [tf.cast(given[layer.name], wire) for layer in layers for given in (inputs, deltas)]
-    own = tf.concat(parts, axis=1)
-    everyone = tf.distribute.get_replica_context().all_gather(own, axis=0)
-    everyone = tf.ensure_shape(everyone, [plan.replicas * own.shape[0], own.shape[1]])
+    gather = _gather_bfloat16 if plan.wire_bytes == 2 else _gather_float32
+    everyone = gather(
+        tf.concat([given[layer.name] for layer in layers for given in (inputs, deltas)], axis=1),
+        plan.replicas,
+    )
     widths = [width for layer in layers for width in factor_sizes(layer.shape)]
-    columns = iter(tf.split(tf.cast(everyone, tf.float32), widths, axis=1))
+    columns = iter(tf.split(everyone, widths, axis=1))
     return {layer.name: _product(layer, next(columns), next(columns)) for layer in layers}
+
+
+def _gather_float32(own: tf.Tensor, replicas: int) -> tf.Tensor:
+    everyone = tf.distribute.get_replica_context().all_gather(tf.cast(own, tf.float32), axis=0)
+    return tf.ensure_shape(everyone, [replicas * own.shape[0], own.shape[1]])
+
+
+def _gather_bfloat16(own: tf.Tensor, replicas: int) -> tf.Tensor:
+    # all_gather takes no bfloat16, so two of them travel as the bits of one float32.
+    rows, width = own.shape
+    even = tf.pad(tf.cast(own, tf.bfloat16), [[0, 0], [0, width % 2]])
+    pairs = tf.bitcast(tf.reshape(even, [rows, -1, 2]), tf.float32)
+    everyone = tf.bitcast(_gather_float32(pairs, replicas), tf.bfloat16)
+    flat = tf.reshape(everyone, [replicas * rows, -1])
+    return tf.cast(flat[:, :width], tf.float32)
 
 
 def _product(layer: VariablePlan, inputs: tf.Tensor, deltas: tf.Tensor) -> tf.Tensor:

@@ -135,6 +135,11 @@ class RunOutput:
         if self._is_chief:
             self._writer.save(step, variables, state=state, metrics=metrics, best=best)
 
+    @property
+    def saving(self) -> bool:
+        """Whether a snapshot is still being written."""
+        return self._is_chief and self._writer.busy
+
     def where(self, step: int) -> str:
         """Name the checkpoint of a step."""
         return layout.checkpoint_dir(self._config.run, step)

@@ -27,6 +27,7 @@ from job.exchange_table import plan_table
 from job.gradient_exchange import measure_link
 from job.loss_scale import LossScale
 from job.optimizer import Momentum
+from job.peer_loss import naming_lost_peers
 from job.run_output import RunOutput
 from job.slim_checkpoint import load_weights
 from job.stop_request import StopRequest
@@ -50,10 +51,10 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     dataset = load_dataset(config.data)
     strategy = cluster_module.connect(cluster, config)
     check_batch(config, strategy.num_replicas_in_sync)
-    agree(strategy, cluster, {"config": config, "dataset": dataset.fingerprint})
-    if cluster.is_chief:
-        run_directory.open_run(config, dataset)
-    with StopRequest() as stop:
+    with StopRequest() as stop, naming_lost_peers(cluster):
+        agree(strategy, cluster, {"config": config, "dataset": dataset.fingerprint})
+        if cluster.is_chief:
+            run_directory.open_run(config, dataset)
         Trainer(config, cluster, dataset, strategy, stop).run()
 
 
@@ -182,7 +183,7 @@ class Trainer:
 
     def _loop(self, first_step: int) -> None:
         batches = self._batches(first_step)
-        saved_at = time.monotonic()
+        saved_at, overdue = time.monotonic(), False
         for step in range(first_step, self._total_steps):
             result = self._take_step(step, batches)
             done = step + 1
@@ -193,9 +194,12 @@ class Trainer:
             best = False
             if self._evaluation_due(done):
                 metrics, best = self._evaluate(done)
-            if metrics or self._save_due(done, time.monotonic() - saved_at):
+            overdue = overdue or self._save_due(done, time.monotonic() - saved_at)
+            # A save that is due while another is still being written comes a step later: waiting
+            # for slow storage here would make the other workers take this one for lost.
+            if metrics or (overdue and not self._output.saving):
                 self._save(done, metrics, best=best)
-                saved_at = time.monotonic()
+                saved_at, overdue = time.monotonic(), False
 
     def _take_step(self, step: int, batches: Iterator[Any]) -> StepResult:
         started = time.monotonic()

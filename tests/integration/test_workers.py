@@ -1,0 +1,145 @@
+"""Many workers: the same training as one, agreement at the start, one common end."""
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from job import checkpoints, flags
+from job.config import TrainConfig
+from tests.multiprocess import Worker, start_workers, wait_for_all
+
+TIMEOUT_S = 200
+SETTINGS = (
+    "--head=gap",
+    "--width_multiplier=0.03",
+    "--image_size_px=32",
+    "--global_batch_size=24",
+    "--learning_rate=0.01",
+    "--precision=float32",
+    "--eval_every_steps=1000",
+    "--log_every_s=0.2",
+    "--peer_timeout_s=20",
+    "--network_gbps=10",
+)
+
+
+def arguments(data: str, run: Path, *extra: str) -> list[str]:
+    config = flags.parse(TrainConfig, [f"--data={data}", f"--run={run}", *SETTINGS, *extra])
+    return ["-m", "job.train", *flags.to_args(config)]
+
+
+def run_to_the_end(data: str, run: Path, num_workers: int, *extra: str) -> dict[str, np.ndarray]:
+    """Train with so many workers and give the last checkpoint."""
+    run.mkdir(parents=True)
+    command = arguments(data, run, *extra)
+    with start_workers(command, num_workers=num_workers, log_dir=run) as workers:
+        codes = wait_for_all(workers, TIMEOUT_S)
+        assert set(codes) == {0}, workers[0].output()
+    return weights(run)
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(checkpoints.find_checkpoint(str(run), "latest").path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def largest_relative_difference(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> float:
+    assert left.keys() == right.keys()
+    return max(
+        float(np.abs(left[name] - right[name]).max() / (np.abs(left[name]).max() or 1.0))
+        for name in left
+        if name.endswith("/weights")
+    )
+
+
+def wait_until_training(workers: list[Worker]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while "\nstep " not in workers[0].output():
+        assert time.monotonic() < deadline, workers[0].output()
+        for worker in workers:
+            assert worker.process.poll() is None, worker.output()
+        time.sleep(0.05)
+
+
+def test_one_two_and_four_workers_train_the_same_model(digits_dataset, tmp_path):
+    """After 50 steps the weights agree to 1e-5, and all evaluate to the same counts.
+
+    360 test images over 4 workers in batches of 6: the last round is partial.
+    """
+    steps = ("--steps=50",)
+    one = run_to_the_end(digits_dataset, tmp_path / "one", 1, *steps)
+    two = run_to_the_end(digits_dataset, tmp_path / "two", 2, *steps)
+    four = run_to_the_end(digits_dataset, tmp_path / "four", 4, *steps)
+    assert largest_relative_difference(one, two) < 1e-5
+    assert largest_relative_difference(one, four) < 1e-5
+    metrics = [
+        checkpoints.find_checkpoint(str(tmp_path / name), "best").manifest.metrics
+        for name in ("one", "two", "four")
+    ]
+    assert metrics[0]["top1"] == metrics[1]["top1"] == metrics[2]["top1"]
+
+
+def test_sigterm_to_any_worker_ends_all_at_one_step_and_the_run_goes_on_to_the_same_bits(
+    digits_dataset, tmp_path
+):
+    steps = ("--steps=60",)
+    whole = run_to_the_end(digits_dataset, tmp_path / "whole", 2, *steps)
+    run = tmp_path / "asked"
+    run.mkdir()
+    command = arguments(digits_dataset, run, *steps)
+    with start_workers(command, num_workers=2, log_dir=run) as workers:
+        wait_until_training(workers)
+        asked = time.monotonic()
+        workers[1].signal(signal.SIGTERM)
+        codes = wait_for_all(workers, TIMEOUT_S)
+        assert codes == [143, 143], workers[0].output() + workers[1].output()
+        assert time.monotonic() - asked < 10
+        (step,) = checkpoints.committed_steps(str(run))
+        assert all(f"step-{step:08d}" in worker.output() for worker in workers)
+    with start_workers(command, num_workers=2, log_dir=run) as workers:
+        assert wait_for_all(workers, TIMEOUT_S) == [0, 0], workers[0].output()
+        assert f"steps {step} to 60" in workers[0].output()
+    for name, value in weights(run).items():
+        np.testing.assert_array_equal(value, whole[name], err_msg=name)
+
+
+def test_a_worker_of_another_run_is_refused_by_all_with_the_difference(digits_dataset, tmp_path):
+    def own_arguments(worker: int) -> list[str]:
+        return arguments(digits_dataset, tmp_path / "run", f"--momentum=0.{9 - worker}")
+
+    with start_workers(own_arguments, num_workers=2, log_dir=tmp_path) as workers:
+        assert wait_for_all(workers, TIMEOUT_S) == [2, 2]
+        for worker in workers:
+            assert "momentum is 0.9 on worker 0 and 0.8 on it" in worker.output()
+            assert "Traceback" not in worker.output()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("victim", "how"),
+    [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)],
+    ids=["worker-killed", "chief-killed", "worker-stopped"],
+)
+def test_the_survivor_of_a_lost_worker_leaves_with_144_and_names_it(
+    digits_dataset, tmp_path, victim, how
+):
+    command = arguments(digits_dataset, tmp_path / "run", "--steps=100000", "--peer_timeout_s=6")
+    with start_workers(command, num_workers=2, log_dir=tmp_path) as workers:
+        wait_until_training(workers)
+        workers[victim].signal(how)
+        survivor = workers[1 - victim]
+        assert survivor.wait(60) == 144, survivor.output()
+        assert f"lost worker {victim} (127.0.0.1:" in survivor.output()
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_a_suggestion(digits_dataset, tmp_path):
+    command = arguments(digits_dataset, tmp_path / "run", "--global_batch_size=25")
+    with start_workers(command, num_workers=2, log_dir=tmp_path) as workers:
+        assert wait_for_all(workers, TIMEOUT_S) == [2, 2]
+        assert "25 is not divisible by 2 replicas x accumulate_steps 1; try 24 or 26" in (
+            workers[0].output()
+        )

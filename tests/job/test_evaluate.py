@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from job import entry, layout
+from job import entry, layout, storage
 from job.config import EvaluateConfig
 from job.evaluate import evaluate
 from job.exit_codes import ExitCode
@@ -71,6 +71,20 @@ def test_the_train_split_can_be_evaluated_too(dataset, run, tmp_path) -> None:
     output = str(tmp_path / "report")
     call(f"--data={dataset.path}", f"--run={run}", f"--output={output}", "--split=train")
     assert read_json(layout.metrics_file(output))["examples"] == 9
+
+
+def test_dataset_run_and_report_may_all_lie_in_a_bucket(dataset, run, bucket, tmp_path) -> None:
+    copies = {dataset.path: storage.join(bucket, "data"), run: storage.join(bucket, "run")}
+    for source, target in copies.items():
+        for stat in storage.list_files(source):
+            storage.upload(stat.path, storage.join(target, stat.path.removeprefix(source)))
+    code = call(
+        f"--data={copies[dataset.path]}", f"--run={copies[run]}", f"--cache_dir={tmp_path}"
+    )  # fmt: skip
+    assert code == ExitCode.DONE
+    report = layout.report_dir(copies[run])
+    assert json.loads(storage.read_bytes(layout.metrics_file(report)))["examples"] == 23
+    assert b"</html>" in storage.read_bytes(layout.report_file(report))
 
 
 def assert_one_line(capsys: pytest.CaptureFixture[str], *parts: str) -> None:

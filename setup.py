@@ -70,7 +70,9 @@ setup(
         "k8s.namespace",
         "launcher",
         "launcher.backends",
+        "launcher.checks",
         "launcher.commands",
+        "launcher.diagnosis",
     ],
     package_data={
         "k8s": ["*.md"],

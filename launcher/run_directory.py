@@ -10,7 +10,7 @@ from typing import Any
 
 from job import layout, storage
 from job.storage import NotFoundError
-from launcher import state_json
+from launcher import patience, state_json
 from launcher.state import Progress
 
 _LOG = re.compile(r"(\d+)/([^/]+)\.log$")
@@ -41,6 +41,7 @@ def read(run: str) -> RunFacts:
     Raises:
         JobError: The storage cannot be read.
     """
+    patience.be_brief()
     progress = _content(layout.progress_file(run))
     best = _object(_content(layout.best_file(run)))
     return RunFacts(
@@ -60,6 +61,7 @@ def newest_checkpoint(run: str) -> int | None:
     Raises:
         JobError: The storage cannot be read.
     """
+    patience.be_brief()
     try:
         files = [stat.path for stat in storage.list_files(layout.checkpoints_dir(run))]
     except NotFoundError:
@@ -75,6 +77,7 @@ def archived_logs(run: str) -> list[ArchivedLog]:
     Raises:
         JobError: The storage cannot be read.
     """
+    patience.be_brief()
     try:
         paths = [stat.path for stat in storage.list_files(layout.attempts_dir(run))]
     except NotFoundError:

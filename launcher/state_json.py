@@ -137,18 +137,17 @@ def events(items: Iterable[Object], names: Iterable[str], prefix: str) -> tuple[
     return tuple(sorted(mine, key=lambda each: each.last_seen or epoch))
 
 
-def job(item: Object, *, template: Object, **more: Any) -> Job:
+def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:
     """Read what TFJobs, JobSets and Jobs have in common; `more` is what differs.
 
     Args:
         item: The object.
-        template: Its workers' pod template.
+        pod_spec: The spec of its workers' pods.
         more: Further fields of `Job`.
     """
     metadata, status = item["metadata"], item.get("status") or {}
     own_labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
-    pod_spec = template.get("spec") or {}
     containers = pod_spec.get("containers") or [{}]
     main = next((each for each in containers if each.get("name") == MAIN_CONTAINER), containers[0])
     return Job(

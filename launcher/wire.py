@@ -23,8 +23,10 @@ from launcher.errors import LauncherError, UnreachableError
 RETRY_S = 20.0
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 AGENT = "food101-launcher"
 
+_JSON = "application/json"
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 16
@@ -54,10 +56,11 @@ class Wire:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
     ) -> dict[str, Any]:
         """Send and give the object that comes back."""
         response = self.send(
-            method, path, request, query=query, body=body, content_type=content_type
+            method, path, request, query=query, body=body, content_type=content_type, accept=accept
         )
         return _object_of(response)
 
@@ -94,16 +97,19 @@ class Wire:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
         read_timeout_s: float = _READ_TIMEOUT_S,
     ) -> Any:
         """Send until there is a definite answer; gives the response, its body not yet read."""
         payload = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": accept, "User-Agent": AGENT}
+        headers |= {} if body is None else {"Content-Type": content_type}
         deadline = Deadline(self.retry_s)
         renewed = False
         for pause in pauses():
             wait_s = pause
             try:
-                response = self._once(method, path, query, payload, content_type, read_timeout_s)
+                response = self._once(method, path, query, payload, headers, read_timeout_s)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 failure: LauncherError = UnreachableError(_unreachable(self.server, error))
                 if _is_hopeless(error):
@@ -130,22 +136,20 @@ class Wire:
         path: str,
         query: Mapping[str, str] | None,
         payload: bytes | None,
-        content_type: str,
+        headers: Mapping[str, str],
         read_timeout_s: float,
     ) -> Any:
         configuration = self._client.configuration
-        headers = {"Accept": "application/json", "User-Agent": AGENT}
-        for credential in configuration.auth_settings().values():
-            headers[credential["key"]] = credential["value"] or ""
+        credentials = {
+            each["key"]: each["value"] or "" for each in configuration.auth_settings().values()
+        }
         if configuration.username:
-            headers["authorization"] = configuration.get_basic_auth_token()
-        if payload is not None:
-            headers["Content-Type"] = content_type
+            credentials["authorization"] = configuration.get_basic_auth_token()
         return self._client.rest_client.pool_manager.request(
             method,
             configuration.host + path + ("?" + urlencode(query) if query else ""),
             body=payload,
-            headers=headers,
+            headers={**headers, **credentials},
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=read_timeout_s),
             retries=False,
             preload_content=False,

@@ -6,7 +6,7 @@ from launcher import resources, state_json
 from launcher.backends.submission import submit
 from launcher.state import Job
 
-__all__ = ["POD_LABEL", "RESOURCE", "read", "submit", "suspension"]
+__all__ = ["POD_LABEL", "RESOURCE", "pod_spec", "read", "submit", "suspension"]
 
 RESOURCE = resources.JOBS
 POD_LABEL = "batch.kubernetes.io/job-name"
@@ -21,7 +21,7 @@ def read(item: dict[str, Any]) -> Job:
     limit = spec.get("backoffLimitPerIndex", spec.get("backoffLimit"))
     return state_json.job(
         item,
-        template=spec.get("template") or {},
+        pod_spec=pod_spec(item),
         finished=state_json.time(status.get("completionTime")) or (over[0] if over else None),
         suspended=bool(spec.get("suspend")),
         workers=int(spec.get("completions") or spec.get("parallelism") or 1),
@@ -29,6 +29,11 @@ def read(item: dict[str, Any]) -> Job:
         max_restarts=limit,
         deadline_s=spec.get("activeDeadlineSeconds"),
     )
+
+
+def pod_spec(item: dict[str, Any]) -> dict[str, Any]:
+    """Find the spec of the pods."""
+    return (item["spec"].get("template") or {}).get("spec") or {}
 
 
 def suspension(suspended: bool) -> dict[str, Any]:

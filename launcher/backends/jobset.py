@@ -6,7 +6,7 @@ from launcher import resources, state_json
 from launcher.backends.submission import submit
 from launcher.state import Job
 
-__all__ = ["POD_LABEL", "RESOURCE", "read", "submit", "suspension"]
+__all__ = ["POD_LABEL", "RESOURCE", "pod_spec", "read", "submit", "suspension"]
 
 RESOURCE = resources.JOBSETS
 POD_LABEL = "jobset.sigs.k8s.io/jobset-name"
@@ -22,7 +22,7 @@ def read(item: dict[str, Any]) -> Job:
     over = [c.since for c in state_json.conditions(status) if c.type in _ENDS and c.true]
     return state_json.job(
         item,
-        template=child.get("template") or {},
+        pod_spec=pod_spec(item),
         finished=over[0] if over else None,
         suspended=bool(spec.get("suspend")),
         workers=sum(_pods(group) for group in groups),
@@ -35,6 +35,13 @@ def read(item: dict[str, Any]) -> Job:
 def _pods(group: dict[str, Any]) -> int:
     child = (group.get("template") or {}).get("spec") or {}
     return int(group.get("replicas", 1)) * int(child.get("parallelism") or 1)
+
+
+def pod_spec(item: dict[str, Any]) -> dict[str, Any]:
+    """Find the spec of the worker's pods."""
+    groups = item["spec"].get("replicatedJobs") or [{}]
+    child = (groups[0].get("template") or {}).get("spec") or {}
+    return (child.get("template") or {}).get("spec") or {}
 
 
 def suspension(suspended: bool) -> dict[str, Any]:

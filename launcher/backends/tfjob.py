@@ -6,7 +6,7 @@ from launcher import resources, state_json
 from launcher.backends.submission import submit
 from launcher.state import Job
 
-__all__ = ["POD_LABEL", "RESOURCE", "read", "submit", "suspension"]
+__all__ = ["POD_LABEL", "RESOURCE", "pod_spec", "read", "submit", "suspension"]
 
 RESOURCE = resources.TFJOBS
 POD_LABEL = "training.kubeflow.org/job-name"
@@ -16,17 +16,23 @@ def read(item: dict[str, Any]) -> Job:
     """Read a TFJob. The operator counts no restarts, so its pods and events must tell them."""
     policy = item["spec"].get("runPolicy") or {}
     replicas = item["spec"].get("tfReplicaSpecs") or {}
-    worker: dict[str, Any] = replicas.get("Worker") or next(iter(replicas.values()), {})
     status = item.get("status") or {}
     return state_json.job(
         item,
-        template=worker.get("template") or {},
+        pod_spec=pod_spec(item),
         finished=state_json.time(status.get("completionTime")),
         suspended=bool(policy.get("suspend")),
         workers=sum(int(spec.get("replicas", 1)) for spec in replicas.values()),
         max_restarts=policy.get("backoffLimit"),
         deadline_s=policy.get("activeDeadlineSeconds"),
     )
+
+
+def pod_spec(item: dict[str, Any]) -> dict[str, Any]:
+    """Find the spec of the worker's pods."""
+    replicas = item["spec"].get("tfReplicaSpecs") or {}
+    worker: dict[str, Any] = replicas.get("Worker") or next(iter(replicas.values()), {})
+    return (worker.get("template") or {}).get("spec") or {}
 
 
 def suspension(suspended: bool) -> dict[str, Any]:

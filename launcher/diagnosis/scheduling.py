@@ -122,6 +122,8 @@ def suits(node: Node, job: Job) -> bool:
 def _offer(resource: str, most: float, total: float, nodes: list[Node]) -> str:
     if not nodes:
         return f"no node that the job may use has any {resource}"
+    if not total:
+        return f"none is free on the {many(len(nodes), 'node')} that have any"
     at_most = quantities.show(resource, most)
     return f"at most {at_most} is free on one node ({total:g} in all on {many(len(nodes), 'node')})"
 

@@ -1,7 +1,7 @@
 """`why`: for every situation the right cause, in one sentence, with its evidence."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launcher import state_json
@@ -101,6 +101,7 @@ _EVENTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(pods=_PODS, events=_EVENTS)
 def test_any_state_gets_a_sentence(pods: list[dict[str, object]], events: list[object]) -> None:
     """Whatever a cluster reports, there is an answer and never an exception."""

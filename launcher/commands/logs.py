@@ -1,0 +1,110 @@
+"""`launcher logs`: what all replicas of a job write, as one log."""
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from launcher.context import Context
+from launcher.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from launcher.log_lines import Line
+    from launcher.logs import Selection
+
+NAME = "logs"
+HELP = "Show the logs of a job's replicas, merged."
+EPILOG = """Without pods (after the clean-up, or of an earlier attempt) the logs come from the run
+directory, where every attempt leaves them.
+
+examples:
+  launcher logs vgg19-4f2a10 -f
+  launcher logs vgg19-4f2a10 --replica worker-3 --since 10m
+  launcher logs vgg19-4f2a10 --previous          # of the containers before the last restart
+  launcher logs vgg19-4f2a10 --attempt 0         # of an attempt, from the run directory"""
+
+_COLORS = ("cyan", "green", "yellow", "magenta", "blue")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the job and which lines of it."""
+    parser.add_argument("name", help="name of the job")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
+    parser.add_argument(
+        "--replica", action="append", default=[], metavar="NAME",
+        help="only this replica, as worker-0 or 0; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--since", default="", metavar="TIME", help="only lines newer than 10m, 2h")
+    parser.add_argument("--tail", type=int, metavar="N", help="only the last lines of each replica")
+    parser.add_argument(
+        "-p", "--previous", action="store_true", help="of the containers before the last restart"
+    )
+    parser.add_argument("--attempt", type=int, metavar="N", help="of an attempt, from the archive")
+    parser.add_argument("--timestamps", action="store_true", help="show the time of every line")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Print the lines."""
+    from launcher import logs, observe, resources, state_json, units
+
+    if args.follow and (args.previous or args.attempt is not None):
+        raise UsageError("--follow shows what comes; --previous and --attempt show what was")
+    selection = logs.Selection(
+        replicas=tuple(args.replica),
+        since_s=units.parse_seconds(args.since, "--since") if args.since else None,
+        tail=args.tail,
+    )
+    cluster = context.cluster()
+    module, item = observe.find(cluster, args.name)
+    if args.follow:
+        _follow(args.name, context, selection, timestamps=args.timestamps)
+        return 0
+    job = module.read(item)
+    lines: Iterable[Line] = ()
+    if args.attempt is None:
+        found = cluster.list_all(resources.PODS, labels=f"{module.POD_LABEL}={job.name}")
+        pods = [state_json.pod(pod) for pod in found]
+        lines = logs.until_now(cluster, pods, selection, previous=args.previous)
+    if _print(lines, context, timestamps=args.timestamps):
+        return 0
+    if not job.run:
+        raise NotFoundError(f"{job.name} has no logs: no pod of it has begun to write")
+    if not job.over and args.attempt is None and not args.previous:
+        raise NotFoundError(
+            f"{job.name} has no logs yet; `launcher why {job.name}` says what it waits for"
+        )
+    context.output.note(f"the pods have no such logs; from {job.run}:")
+    _print(logs.archived(job.run, selection, args.attempt), context, timestamps=False)
+    return 0
+
+
+def follow(name: str, context: Context) -> None:
+    """Show the logs of all replicas until the job is over; for `submit --follow`."""
+    from launcher.logs import Selection
+
+    _follow(name, context, Selection(), timestamps=False)
+
+
+def _follow(name: str, context: Context, selection: "Selection", *, timestamps: bool) -> None:
+    from launcher import logs, observe
+
+    cluster = context.cluster()
+    module, item = observe.find(cluster, name)
+    job = module.read(item)
+    follower = logs.Follower(cluster, module, job, selection, context.output.note)
+    _print(follower.lines(), context, timestamps=timestamps)
+
+
+def _print(lines: "Iterable[Line]", context: Context, *, timestamps: bool) -> int:
+    """Print lines with their replica in front, each in its colour; gives how many."""
+    output = context.output
+    colors: dict[str, str] = {}
+    count = width = 0
+    for line in lines:
+        color = colors.setdefault(line.replica, _COLORS[len(colors) % len(_COLORS)])
+        width = max(width, len(line.replica))
+        stamp = f"{line.time[:23]}Z " if timestamps and line.time else ""
+        prefix = output.style(f"{line.replica:<{width}} |", color)
+        output.print(f"{prefix} {output.style(stamp, 'dim')}{output.style(line.text)}")
+        output.stdout.flush()
+        count += 1
+    return count

@@ -1,0 +1,98 @@
+"""`launcher resume`: a new job that goes on with a run."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from launcher import arguments
+from launcher.context import Context
+from launcher.errors import ConflictError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from launcher.resumption import Earlier
+
+NAME = "resume"
+HELP = "Start a new job that goes on from a run's newest checkpoint."
+EPILOG = """Everything is as it was, unless it is given anew: size, backend, limits, trainer flags
+after --. What changes is told before anything is sent. RUN is the name of a job, or a run
+directory if the job is gone.
+
+examples:
+  launcher resume vgg19-4f2a10
+  launcher resume vgg19-4f2a10 --gpus 16 --backend jobset
+  launcher resume vgg19-4f2a10 -- --epochs=40
+  launcher resume gs://my-bucket/runs/vgg19-4f2a10"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the run, and what may be otherwise."""
+    parser.add_argument("what", metavar="RUN", help="name of a job, or a run directory")
+    arguments.add_training(parser)
+    arguments.add_sending(parser)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Say where it goes on and what changes, then send it."""
+    from launcher import resumption, sending, summary, training
+    from launcher.estimate import estimate
+
+    if args.run:
+        raise UsageError("resume writes into the same run directory; leave --run out")
+    earlier, old_name = _earlier(args, context)
+    settings = resumption.with_flags(earlier.settings, args, context.settings)
+    run_dir = earlier.config.run
+    has_cluster = sending.has_cluster(args, context)
+    backend = training.choose_backend(settings, has_cluster=has_cluster)
+    job = training.prepare(
+        settings,
+        resumption.trainer_flags(earlier.config, args.data, args.job_flags),
+        name=args.name or _free_name(old_name, context, asks=args.dry_run != "client"),
+        run=run_dir,
+        namespace="" if backend == "local" else context.namespace,
+        backend=backend,
+        with_facts=args.dry_run != "client",
+    )
+    if args.dry_run != "client" and not args.output:
+        output = context.output
+        _, where = resumption.where_it_goes_on(run_dir)
+        output.print(f"{output.style(job.spec.name, 'bold')} goes on {output.style(where)}")
+        for line in resumption.changes(earlier, settings, job):
+            output.print(f"  {output.style('changed', 'yellow')}   {output.style(line)}")
+        needs = estimate(job.spec, job.config, job.facts)
+        for name, text in summary.training_rows(job.spec, job.config, job.facts, needs):
+            output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+        output.stdout.flush()
+    if backend == "local":
+        return sending.run_here(job.spec, args, context)
+    return sending.send(job.spec, args, context)
+
+
+def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]":
+    """Find what the run was made from, and the name of its job."""
+    from launcher import observe, resumption, run_paths
+
+    if "/" in args.what:
+        name = args.what.rstrip("/").rpartition("/")[2]
+        return resumption.from_run(args.what.rstrip("/"), context.settings), name
+    try:
+        module, item = observe.find(context.cluster(), args.what)
+    except NotFoundError:
+        run_dir = run_paths.run_directory(args.what, context)
+        return resumption.from_run(run_dir, context.settings), args.what
+    job = module.read(item)
+    if job.component != "train":
+        raise UsageError(f"{job.name} is no training job ({job.component}); submit it again")
+    if job.suspended and not job.cancelled and not job.over:
+        raise ConflictError(f"{job.name} is suspended; let it go on: launcher unsuspend {job.name}")
+    if not job.over and not job.cancelled:
+        raise ConflictError(
+            f"{job.name} is not over, and two jobs must not write into one run directory; stop it "
+            f"first: launcher cancel {job.name}"
+        )
+    return resumption.from_object(item, module.pod_spec(item)), job.name
+
+
+def _free_name(old: str, context: Context, *, asks: bool) -> str:
+    from launcher import observe, resumption
+
+    taken = {job.name for job in observe.list_jobs(context.cluster())} if asks else set()
+    return resumption.next_name(old, taken | {old})

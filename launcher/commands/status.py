@@ -1,0 +1,95 @@
+"""`launcher status`: how a job is doing."""
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from launcher import arguments
+from launcher.context import Context
+
+if TYPE_CHECKING:
+    from launcher.diagnosis.finding import Finding
+    from launcher.output import Output
+    from launcher.state import State
+
+NAME = "status"
+HELP = "Show how a job is doing."
+EPILOG = """examples:
+  launcher status vgg19-4f2a10
+  launcher status vgg19-4f2a10 -v        # with conditions and events, as kubectl describe has them
+  launcher status vgg19-4f2a10 --watch
+  launcher status vgg19-4f2a10 -o json | jq .progress.step"""
+
+_EVERY_S = 3.0
+_MOST_EVENTS = 25
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the job and how much to show."""
+    parser.add_argument("name", help="name of the job")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show conditions and events")
+    parser.add_argument("-w", "--watch", action="store_true", help="show it whenever it changes")
+    arguments.add_output(parser)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Print the status once, or until the job is over."""
+    from launcher import observe, phase, views
+    from launcher.diagnose import diagnose
+
+    shown = None
+    while True:
+        state = observe.observe(context.cluster(), args.name, deep=args.verbose)
+        finding = diagnose(state)
+        now = views.status_data(state, finding)
+        if now != shown:
+            shown = now
+            if args.output:
+                context.output.document(now, args.output)
+            else:
+                _show(state, finding, context.output, verbose=args.verbose)
+        if not args.watch or phase.of_job(state.job, state.pods) in phase.OVER:
+            return 0
+        context.output.stdout.flush()
+        time.sleep(_EVERY_S)
+
+
+def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool) -> None:
+    from launcher import views
+
+    output.print(views.heading(state, output))
+    for name, text in views.fact_rows(state):
+        output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+    output.print()
+    output.print("\n".join(views.finding_lines(finding, output)))
+    if state.pods:
+        output.print()
+        output.table(*views.pod_rows(state, output))
+    if verbose:
+        _show_details(state, output)
+    for text in state.unknown:
+        output.note(f"not known: {text}")
+
+
+def _show_details(state: "State", output: "Output") -> None:
+    from launcher import units
+
+    output.print()
+    output.table(
+        ["CONDITION", "STATUS", "REASON", "MESSAGE"],
+        [
+            [output.style(c.type), str(c.true), output.style(c.reason), output.style(c.message)]
+            for c in state.job.conditions
+        ],
+    )
+    output.print()
+    rows = [
+        [
+            units.format_seconds(state.age_s(event.last_seen)).split(" ")[0],
+            output.style("Warning" if event.warning else "Normal", *(["yellow"] * event.warning)),
+            output.style(event.reason), output.style(f"{event.kind}/{event.name}"),
+            output.style(event.message),
+        ]
+        for event in state.events[-_MOST_EVENTS:]
+    ]  # fmt: skip
+    output.table(["AGO", "EVENT", "REASON", "ABOUT", "MESSAGE"], rows)

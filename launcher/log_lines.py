@@ -1,0 +1,158 @@
+"""The lines of one container, whole and once, through any number of broken connections."""
+
+import datetime
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launcher.api_errors import RefusedError
+from launcher.backoff import pauses
+from launcher.errors import NotFoundError, UnreachableError
+
+if TYPE_CHECKING:
+    from launcher.cluster import Cluster
+
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ?")
+_OVERLAP_S = 2
+_NO_PREVIOUS = re.compile(r"previous terminated container .* not found")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Line:
+    """One line of a log."""
+
+    time: str
+    """RFC 3339 in UTC with nanoseconds, so that lines sort as texts."""
+    replica: str
+    text: str
+
+
+def parse(raw: str, replica: str) -> Line:
+    """Take a line with its time in front apart; one without a time (an error text) keeps none."""
+    match = _STAMP.match(raw)
+    if not match:
+        return Line("", replica, raw)
+    fraction = (match[2] or ".0")[1:].ljust(9, "0")
+    moment = match[1]
+    if match[3] != "Z":
+        local = datetime.datetime.fromisoformat(match[1] + match[3])
+        moment = local.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return Line(f"{moment}.{fraction}Z", replica, raw[match.end() :])
+
+
+def read(
+    cluster: "Cluster",
+    pod: str,
+    container: str,
+    replica: str,
+    *,
+    since: str = "",
+    previous: bool = False,
+    tail: int | None = None,
+) -> Iterator[Line]:
+    """Yield what a container has written until now; nothing if it has not begun."""
+    try:
+        for raw in cluster.logs(pod, container, since_time=since, previous=previous, tail=tail):
+            yield parse(raw, replica)
+    except RefusedError as error:
+        if not (_NO_PREVIOUS.search(str(error)) or "waiting to start" in str(error)):
+            raise
+    except NotFoundError:
+        return
+
+
+def follow(
+    cluster: "Cluster",
+    pod: str,
+    container: str,
+    replica: str,
+    *,
+    since: str = "",
+    tail: int | None = None,
+) -> Iterator[Line]:
+    """Yield lines as they are written, until the container has ended.
+
+    After a broken connection the last two seconds are read again and what was already told is
+    left out. (Lines are not skipped by time alone: stdout and stderr may arrive out of order.)
+    """
+    told = _Recent()
+    waits = pauses()
+    while True:
+        came = False
+        try:
+            for raw in cluster.logs(pod, container, follow=True, since_time=since, tail=tail):
+                line = parse(raw, replica)
+                came = True
+                if told.is_new(line):
+                    yield line
+        except (RefusedError, NotFoundError):
+            return
+        except UnreachableError:
+            pass  # the network is gone for a while: the job goes on without us
+        if _has_ended(cluster, pod, container):
+            yield from _rest(cluster, pod, container, replica, told, since)
+            return
+        since, tail = told.overlap() or since, None
+        waits = pauses() if came else waits
+        time.sleep(next(waits))
+
+
+def _rest(
+    cluster: "Cluster", pod: str, container: str, replica: str, told: "_Recent", since: str
+) -> Iterator[Line]:
+    """Yield what was written between the end of the stream and the end of the container."""
+    lines = read(cluster, pod, container, replica, since=told.overlap() or since)
+    yield from (line for line in lines if told.is_new(line))
+
+
+def _has_ended(cluster: "Cluster", pod: str, container: str) -> bool:
+    from launcher import resources
+
+    try:
+        found = cluster.find(resources.PODS, pod)
+    except UnreachableError:
+        return False
+    if found is None:
+        return True
+    statuses = (found.get("status") or {}).get("containerStatuses") or []
+    mine = [status for status in statuses if status.get("name") == container]
+    return not mine or "running" not in (mine[0].get("state") or {})
+
+
+class _Recent:
+    """Remembers the lines of the last seconds, to know them when they come again."""
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+        self._again: Counter[Line] = Counter()
+
+    def is_new(self, line: Line) -> bool:
+        if self._again[line] > 0:
+            self._again[line] -= 1
+            return False
+        self._lines.append(line)
+        if len(self._lines) % 1000 == 0:
+            start = self._start()
+            self._lines = [known for known in self._lines if known.time >= start]
+        return True
+
+    def overlap(self) -> str:
+        """Give the time from which to read again, and expect the known lines from there on."""
+        if not self._lines:
+            return ""
+        start = self._start()
+        self._lines = [known for known in self._lines if known.time >= start]
+        self._again = Counter(self._lines)
+        return f"{start[:19]}Z"
+
+    def _start(self) -> str:
+        latest = max(line.time for line in self._lines)
+        if not latest:
+            return ""
+        moment = datetime.datetime.fromisoformat(latest[:19]) - datetime.timedelta(
+            seconds=_OVERLAP_S
+        )
+        return moment.strftime("%Y-%m-%dT%H:%M:%S")

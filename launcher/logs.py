@@ -1,0 +1,196 @@
+"""The logs of all replicas of a job as one: now, as they are written, or from the archive.
+
+Pods that wait or start again are part of it: their lines come when there are some.
+"""
+
+import datetime
+import heapq
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from job import storage
+from launcher import log_lines, resources, run_directory, state_json
+from launcher.errors import LauncherError, NotFoundError, UnreachableError
+from launcher.log_lines import Line
+from launcher.state import MAIN_CONTAINER, Job, Pod
+
+if TYPE_CHECKING:
+    from launcher.cluster import Cluster
+
+_LOST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which lines are wanted."""
+
+    replicas: tuple[str, ...] = ()
+    """worker-0, or 0 for short; all if empty."""
+    since_s: int | None = None
+    tail: int | None = None
+    """Last lines of each replica."""
+
+    def has(self, replica: str) -> bool:
+        """Whether a replica is wanted."""
+        wanted = self.replicas
+        return not wanted or replica in wanted or replica.rpartition("-")[2] in wanted
+
+    def since(self) -> str:
+        """Give the time from which lines are wanted, as the API takes it."""
+        if self.since_s is None:
+            return ""
+        moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=self.since_s)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def until_now(
+    cluster: "Cluster", pods: Sequence[Pod], selection: Selection, *, previous: bool = False
+) -> Iterator[Line]:
+    """Yield what the pods have written, merged by time."""
+    logs = [
+        log_lines.read(
+            cluster, pod.name, _container(pod), pod.replica,
+            since=selection.since(), previous=previous, tail=selection.tail,
+        )
+        for pod in pods
+        if selection.has(pod.replica)
+    ]  # fmt: skip
+    return heapq.merge(*logs)
+
+
+def archived(run: str, selection: Selection, attempt: int | None = None) -> Iterator[Line]:
+    """Yield the logs that the replicas left in the run directory, the newest attempt's.
+
+    Raises:
+        NotFoundError: There are none.
+        JobError: The storage cannot be read.
+    """
+    logs = [log for log in run_directory.archived_logs(run) if selection.has(log.replica)]
+    if attempt is None:
+        attempt = max((log.attempt for log in logs), default=None)
+    chosen = [log for log in logs if log.attempt == attempt]
+    if not chosen:
+        raise NotFoundError(f"there are no pods any more, and no logs in {run}")
+    for log in chosen:
+        lines = storage.read_bytes(log.path).decode("utf-8", errors="replace").splitlines()
+        for line in lines[-selection.tail :] if selection.tail else lines:
+            yield Line("", log.replica, line)
+
+
+def _container(pod: Pod) -> str:
+    return pod.main.name if pod.main else MAIN_CONTAINER
+
+
+class Follower:
+    """Follows all pods of a job until it is over.
+
+    Args:
+        cluster: Where the job runs.
+        module: Its backend.
+        job: The job as it was found.
+        selection: Which lines are wanted.
+        note: Takes remarks: a replica starts again, the connection is lost.
+    """
+
+    def __init__(
+        self,
+        cluster: "Cluster",
+        module: ModuleType,
+        job: Job,
+        selection: Selection,
+        note: Callable[[str], None],
+    ) -> None:
+        self._cluster = cluster
+        self._module = module
+        self._job = job
+        self._selection = selection
+        self._note = note
+        self._events: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=10_000)
+        self._followed: dict[tuple[str, int], bool] = {}
+        self._over = False
+        self._pods = f"{module.POD_LABEL}={job.name}"
+
+    def lines(self) -> Iterator[Line]:
+        """Yield lines in the order in which they come, until the job and its logs have ended."""
+        self._look_at_pods()
+        self._watch(resources.PODS, "pod", labels=self._pods)
+        self._watch(self._module.RESOURCE, "job", fields=f"metadata.name={self._job.name}")
+        while not (self._over and not any(self._followed.values()) and self._events.empty()):
+            kind, value = self._events.get()
+            if kind == "line":
+                yield value
+            elif kind == "pod":
+                self._pod(value)
+            elif kind == "job":
+                self._job_changed(*value)
+            elif kind == "ended":
+                self._followed[value] = False
+            elif kind == "note":
+                self._note(value)
+            elif kind == "error":
+                raise value
+
+    def _look_at_pods(self) -> None:
+        for item in self._cluster.list_all(resources.PODS, labels=self._pods):
+            self._pod(item)
+
+    def _watch(
+        self, resource: resources.Resource, kind: str, *, labels: str = "", fields: str = ""
+    ) -> None:
+        threading.Thread(
+            target=self._watch_thread, args=(resource, kind, labels, fields), daemon=True
+        ).start()
+
+    def _watch_thread(
+        self, resource: resources.Resource, kind: str, labels: str, fields: str
+    ) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                for change, item in self._cluster.watch(resource, labels=labels, fields=fields):
+                    self._events.put((kind, item if kind == "pod" else (change, item)))
+            except UnreachableError as error:
+                if kind == "job":
+                    self._events.put(("note", f"connection lost, trying again: {error}"))
+                pause.wait(_LOST_PAUSE_S)
+            except LauncherError as error:
+                self._events.put(("error", error))
+                return
+
+    def _job_changed(self, change: str, item: dict[str, Any]) -> None:
+        job: Job = self._module.read(item)
+        over = change == "DELETED" or job.over or (job.suspended and job.cancelled)
+        if over and not self._over:
+            self._look_at_pods()  # one that began and ended just now is not missed
+        self._over = over
+
+    def _pod(self, item: dict[str, Any]) -> None:
+        pod = state_json.pod(item)
+        if not self._selection.has(pod.replica) or pod.main is None:
+            return
+        if pod.main.state not in ("running", "terminated"):
+            return
+        key = (pod.uid, pod.main.restarts)
+        if key in self._followed:
+            return
+        first = not self._followed
+        again = pod.main.restarts > 0 or (pod.attempt > 0 and not first)
+        if again:
+            self._note(f"{pod.replica} starts again")
+        self._followed[key] = True
+        threading.Thread(target=self._follow_thread, args=(pod, key), daemon=True).start()
+
+    def _follow_thread(self, pod: Pod, key: tuple[str, int]) -> None:
+        try:
+            for line in log_lines.follow(
+                self._cluster, pod.name, _container(pod), pod.replica,
+                since=self._selection.since(), tail=self._selection.tail,
+            ):  # fmt: skip
+                self._events.put(("line", line))
+        except LauncherError as error:
+            self._events.put(("note", f"log of {pod.replica}: {error}"))
+        self._events.put(("ended", key))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from job import records
 from job.dataset import Dataset
@@ -61,24 +62,10 @@ class RecordSource:
         Raises:
             DataError: One is damaged; names its shard, record and source.
         """
-        serialized = [self._reader(int(s)).read(int(r)) for s, r in places]
-        try:
-            parsed = records.parse_example(tf.constant(serialized, tf.string))
-        except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-            # TensorFlow quotes the damaged bytes and fails over its own message.
-            self._find_damage(places, serialized)
-            raise
-        labels = parsed["image/class/label"].numpy()
-        wrong = np.flatnonzero((labels < 0) | (labels >= self._classes))
-        if wrong.size:
-            place = places[wrong[0]]
-            raise DataError(
-                f"{self.name(place)}: label {labels[wrong[0]]} is not one of "
-                f"the dataset's {self._classes} classes; make the dataset again"
-            )
+        found = [self._read_one(place) for place in places]
         return Examples(
-            encoded=parsed["image/encoded"].numpy().tolist(),
-            labels=labels.astype(np.int32),
+            encoded=[encoded for encoded, _ in found],
+            labels=np.array([label for _, label in found], np.int32),
             ids=self._first_ids[places[:, 0]] + places[:, 1],
         )
 
@@ -123,12 +110,23 @@ class RecordSource:
             )
         return reader
 
-    def _find_damage(self, places: Int64s, serialized: list[bytes]) -> None:
-        for place, data in zip(places, serialized, strict=True):
-            try:
-                records.decode_example(data)
-            except DataError as error:
-                raise DataError(f"{self.name(place)}: {error}") from error
+    def _read_one(self, place: Int64s) -> tuple[bytes, int]:
+        serialized = self._reader(int(place[0])).read(int(place[1]))
+        try:
+            # A tenth of the time that records.decode_example takes without protobuf.
+            features = tf.train.Example.FromString(serialized).features.feature
+            (encoded,) = features["image/encoded"].bytes_list.value
+            (label,) = features["image/class/label"].int64_list.value
+        except (DecodeError, ValueError) as error:
+            raise DataError(
+                f"{self.name(place)}: the example is damaged: {error}; make this shard again"
+            ) from error
+        if not 0 <= label < self._classes:
+            raise DataError(
+                f"{self.name(place)}: label {label} is not one of the dataset's {self._classes} "
+                "classes; make the dataset again"
+            )
+        return encoded, label
 
 
 def _read_ahead(path: str) -> None:

@@ -1,0 +1,104 @@
+"""Workers killed at random moments: the job ends with the bits of an undisturbed one.
+
+`make test` runs a few rounds; `pytest -m slow tests/integration/test_kill_anywhere.py` thirty.
+"""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tensorflow as tf
+
+from job import checkpoints, layout
+
+TRAINER_FLAGS = (
+    "--head=gap",
+    "--width_multiplier=0.03",
+    "--image_size_px=32",
+    "--global_batch_size=16",
+    "--learning_rate=0.01",
+    "--precision=float32",
+    "--eval_every_steps=100000",
+    "--save_every_steps=3",
+    "--log_every_s=0.2",
+    "--peer_timeout_s=10",
+    "--network_gbps=10",
+)
+
+
+def submit(data: str, run: Path, steps: int, *extra: str) -> list[str]:
+    return [
+        sys.executable, "-m", "launcher", "submit", "--backend=local", "--gpus=0", "--workers=2",
+        f"--data={data}", f"--run={run}", *extra, "--", *TRAINER_FLAGS, f"--steps={steps}",
+    ]  # fmt: skip
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(checkpoints.find_checkpoint(str(run), "latest").path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def trainers(launcher: psutil.Process) -> list[psutil.Process]:
+    return [child for child in launcher.children() if "job.train" in " ".join(child.cmdline())]
+
+
+def kill_at_random(job: subprocess.Popen, run: Path, rounds: int, dice: random.Random) -> int:
+    """Kill one worker of each of so many attempts, some time after its training began."""
+    killed = 0
+    for attempt in attempts(job, run):
+        if killed == rounds:
+            break
+        log = Path(layout.attempt_log(str(run), attempt, "worker-0"))
+        while job.poll() is None and "\nstep " not in log.read_text():
+            time.sleep(0.02)
+        time.sleep(dice.uniform(0.0, 1.5))
+        if job.poll() is None:
+            dice.choice(trainers(psutil.Process(job.pid))).kill()
+            killed += 1
+    return killed
+
+
+def attempts(job: subprocess.Popen, run: Path) -> Iterator[int]:
+    """Give the number of each attempt once its first worker has a log."""
+    number = 1
+    while job.poll() is None:
+        if Path(layout.attempt_log(str(run), number, "worker-0")).exists():
+            yield number
+            number += 1
+        time.sleep(0.02)
+
+
+def check(data: str, folder: Path, *, steps: int, rounds: int, seed: int) -> None:
+    subprocess.run(submit(data, folder / "whole", steps), check=True, capture_output=True)
+    run = folder / "killed"
+    with (folder / "output").open("w") as output:
+        job = subprocess.Popen(
+            submit(data, run, steps, f"--max-restarts={rounds}"), stdout=output, stderr=output
+        )
+        killed = kill_at_random(job, run, rounds, random.Random(seed))
+        assert job.wait(timeout=600) == 0, (folder / "output").read_text()
+    text = (folder / "output").read_text()
+    assert killed == rounds, text
+    assert f"restart {rounds} of {rounds}" in text
+    expected = weights(folder / "whole")
+    for name, value in weights(run).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_two_kills_change_no_bit(digits_dataset, tmp_path):
+    """Killed twice, at moments that differ from run to run of the test's seed."""
+    check(
+        digits_dataset, tmp_path, steps=150, rounds=2, seed=random.SystemRandom().randrange(2**31)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_thirty_kills_change_no_bit(digits_dataset, tmp_path):
+    check(digits_dataset, tmp_path, steps=2000, rounds=30, seed=0)

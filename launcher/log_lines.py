@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from launcher import resources, state_json
 from launcher.api_errors import RefusedError
 from launcher.backoff import pauses
 from launcher.errors import NotFoundError, UnreachableError
+from launcher.state import Pod
 
 if TYPE_CHECKING:
     from launcher.cluster import Cluster
@@ -65,26 +67,21 @@ def read(
 
 
 def follow(
-    cluster: "Cluster",
-    pod: str,
-    container: str,
-    replica: str,
-    *,
-    since: str = "",
-    tail: int | None = None,
+    cluster: "Cluster", pod: Pod, container: str, *, since: str = "", tail: int | None = None
 ) -> Iterator[Line]:
     """Yield lines as they are written, until the container has ended.
 
     After a broken connection the last two seconds are read again and what was already told is
     left out. (Lines are not skipped by time alone: stdout and stderr may arrive out of order.)
+    A container that was started again is another one, and not followed.
     """
     told = _Recent()
     waits = pauses()
     while True:
         came = False
         try:
-            for raw in cluster.logs(pod, container, follow=True, since_time=since, tail=tail):
-                line = parse(raw, replica)
+            for raw in cluster.logs(pod.name, container, follow=True, since_time=since, tail=tail):
+                line = parse(raw, pod.replica)
                 came = True
                 if told.is_new(line):
                     yield line
@@ -92,34 +89,34 @@ def follow(
             return
         except UnreachableError:
             pass  # the network is gone for a while: the job goes on without us
-        if _has_ended(cluster, pod, container):
-            yield from _rest(cluster, pod, container, replica, told, since)
-            return
         since, tail = told.overlap() or since, None
+        fate = _fate(cluster, pod, container)
+        if fate != "running":
+            # What was written between the end of the stream and the end of the container.
+            rest = [] if fate == "gone" else read(
+                cluster, pod.name, container, pod.replica, since=since, previous=fate == "replaced"
+            )  # fmt: skip
+            yield from (line for line in rest if told.is_new(line))
+            return
         waits = pauses() if came else waits
         time.sleep(next(waits))
 
 
-def _rest(
-    cluster: "Cluster", pod: str, container: str, replica: str, told: "_Recent", since: str
-) -> Iterator[Line]:
-    """Yield what was written between the end of the stream and the end of the container."""
-    lines = read(cluster, pod, container, replica, since=told.overlap() or since)
-    yield from (line for line in lines if told.is_new(line))
-
-
-def _has_ended(cluster: "Cluster", pod: str, container: str) -> bool:
-    from launcher import resources
-
+def _fate(cluster: "Cluster", pod: Pod, container: str) -> str:
+    """Say what became of a container: running, ended, replaced by its next start, or gone."""
     try:
-        found = cluster.find(resources.PODS, pod)
+        found = cluster.find(resources.PODS, pod.name)
     except UnreachableError:
-        return False
-    if found is None:
-        return True
-    statuses = (found.get("status") or {}).get("containerStatuses") or []
-    mine = [status for status in statuses if status.get("name") == container]
-    return not mine or "running" not in (mine[0].get("state") or {})
+        return "running"
+    if found is None or found["metadata"].get("uid") != pod.uid:
+        return "gone"
+    now = next((each for each in state_json.pod(found).containers if each.name == container), None)
+    before = next((each for each in pod.containers if each.name == container), None)
+    if now is None:
+        return "gone"
+    if before is not None and now.restarts > before.restarts:
+        return "replaced"
+    return "running" if now.state == "running" else "ended"
 
 
 class _Recent:

@@ -187,7 +187,7 @@ class Follower:
     def _follow_thread(self, pod: Pod, key: tuple[str, int]) -> None:
         try:
             for line in log_lines.follow(
-                self._cluster, pod.name, _container(pod), pod.replica,
+                self._cluster, pod, _container(pod),
                 since=self._selection.since(), tail=self._selection.tail,
             ):  # fmt: skip
                 self._events.put(("line", line))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from job import layout, storage
-from job.storage_interface import PreconditionError
+from job.storage_interface import ABSENT, PreconditionError
 from job.storage_local import errors_of
 
 _PARTIAL = ".partial"
@@ -63,20 +63,35 @@ def files_below(folder: str) -> list[str]:
 
 
 def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+    """Upload under conditions: of two attempts that overlap, the one that notices gives up.
+
+    A file is replaced only if nobody has touched it since this commit began, and the manifest is
+    written only if all files are still this commit's own.
+    """
     names = files_below(folder)
+    before = _generations(target)
+
+    def put(name: str) -> int | None:
+        path = layout.join(target, name)
+        was = before.get(path)
+        local_file = os.path.join(folder, name)
+        return storage.upload(local_file, path, if_generation_match=was or ABSENT).generation
+
+    own: dict[str, int | None] = {}
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as threads:
         # A folder's own files come after those in its subfolders, of which they may speak.
-        for own in (False, True):
-            uploads = [
-                threads.submit(
-                    storage.upload, os.path.join(folder, name), layout.join(target, name)
-                )
-                for name in names
-                if ("/" not in name) is own
-            ]
-            for upload in uploads:
-                upload.result()
+        for deep in (True, False):
+            group = [name for name in names if ("/" in name) is deep]
+            own |= dict(zip(group, threads.map(put, group), strict=True))
+    now = _generations(target)
+    for name, generation in own.items():
+        if now.get(layout.join(target, name)) != generation:
+            raise PreconditionError(f"{target}/{name} was replaced by another attempt meanwhile")
     storage.write_bytes(layout.join(target, manifest_name), manifest, if_absent=True)
+
+
+def _generations(target: str) -> dict[str, int | None]:
+    return {stat.path: stat.generation for stat in storage.list_files(target)}
 
 
 def _commit_local(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:

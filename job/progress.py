@@ -20,7 +20,7 @@ class Progress:
     """Follows one run; a context manager.
 
     Args:
-        run: Run directory, for progress.json.
+        run: Run directory, or its local mirror, for progress.json.
         first_step: The step that this process starts from.
         total_steps: The step at which the run ends.
         batch: Images of one step.

@@ -13,6 +13,7 @@ from job.config import TrainConfig, to_dict
 from job.dataset import Dataset
 from job.evaluation import EvaluationResult
 from job.progress import Progress
+from job.run_mirror import RunMirror
 from job.summaries import Summaries
 from job.train_step import StepResult
 
@@ -43,34 +44,41 @@ class RunOutput:
         self._dataset = dataset
         self._is_chief = is_chief
         self._best = -math.inf
-        self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         config = self._config
-        self.progress = self._exit.enter_context(
-            Progress(
-                config.run,
-                first_step=self._first_step,
-                total_steps=self._total_steps,
-                batch=config.global_batch_size,
-                log_every_s=config.log_every_s,
-                leader=self._is_chief,
+        with ExitStack() as stack:
+            local = config.run
+            if self._is_chief:
+                local = stack.enter_context(RunMirror(config.run, config.log_sync_s)).path
+            self.progress = stack.enter_context(
+                Progress(
+                    local,
+                    first_step=self._first_step,
+                    total_steps=self._total_steps,
+                    batch=config.global_batch_size,
+                    log_every_s=config.log_every_s,
+                    leader=self._is_chief,
+                )
             )
-        )
-        if self._is_chief:
-            self._best = checkpoints.best_metric(config.run, "top1")
-            self._summaries = Summaries(
-                config.run, first_step=self._first_step, sync_s=config.log_sync_s
-            )
-            self._exit.callback(self._summaries.close)
-            self._writer = CheckpointWriter(
-                config.run,
-                keep=config.keep,
-                first_step=self._first_step,
-                dataset=self._dataset.fingerprint,
-            )
-            self._exit.callback(self._writer.close)
+            if self._is_chief:
+                self._open_chiefs_outputs(stack, local)
+            # Only what was opened without an error is closed by __exit__.
+            self._exit = stack.pop_all()
         return self
+
+    def _open_chiefs_outputs(self, stack: ExitStack, local: str) -> None:
+        config = self._config
+        self._best = checkpoints.best_metric(config.run, "top1")
+        self._summaries = Summaries(local, first_step=self._first_step)
+        stack.callback(self._summaries.close)
+        self._writer = CheckpointWriter(
+            config.run,
+            keep=config.keep,
+            first_step=self._first_step,
+            dataset=self._dataset.fingerprint,
+        )
+        stack.callback(self._writer.close)
 
     def __exit__(self, *error: object) -> None:
         self._exit.__exit__(*error)  # type: ignore[arg-type]

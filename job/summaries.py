@@ -1,12 +1,10 @@
-"""TensorBoard events of a run, written locally and copied to the run directory.
+"""TensorBoard events of a run, written into local files.
 
 Written with TensorBoard's own event writer: no TensorFlow filesystem is involved, and a resumed
 run says where it goes on, so that TensorBoard hides the steps that a crash left behind it.
 """
 
 import io
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +16,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from job import layout, storage
-from job.log_sync import LogSync
+from job import layout
 
 
 @dataclass(frozen=True)
@@ -34,19 +31,13 @@ class Summaries:
     """The curves, texts and pictures of a run, under logs/train and logs/test.
 
     Args:
-        run: Run directory, local or remote.
+        run: Run directory, or its local mirror (`job/run_mirror.py`).
         first_step: The step that training starts or goes on from; later points that an earlier
             attempt wrote are hidden.
-        sync_s: Shortest time between two copies to a remote run directory, in seconds.
     """
 
-    def __init__(self, run: str, *, first_step: int, sync_s: float) -> None:
-        self._local = layout.logs_dir(run)
-        self._sync: LogSync | None = None
-        if storage.is_remote(run):
-            self._folder = tempfile.TemporaryDirectory(prefix="logs-")
-            self._local = self._folder.name
-            self._sync = LogSync(self._local, layout.logs_dir(run), sync_s)
+    def __init__(self, run: str, *, first_step: int) -> None:
+        self._run = run
         self._first_step = first_step
         self._writers: dict[str, EventFileWriter] = {}
 
@@ -87,17 +78,14 @@ class Summaries:
         self._add(kind, step, values)
 
     def flush(self) -> None:
-        """Write what is pending to the disk; a due copy is made in the background."""
+        """Write what is pending to the disk."""
         for writer in self._writers.values():
             writer.flush()
 
     def close(self) -> None:
-        """Write and copy everything."""
+        """Write everything."""
         for writer in self._writers.values():
             writer.close()
-        if self._sync is not None:
-            self._sync.close()
-            self._folder.cleanup()
 
     def _add(self, kind: str, step: int, values: Sequence[summary_pb2.Summary.Value]) -> None:
         event = event_pb2.Event(
@@ -107,7 +95,7 @@ class Summaries:
 
     def _writer(self, kind: str) -> EventFileWriter:
         if kind not in self._writers:
-            writer = EventFileWriter(os.path.join(self._local, kind), flush_secs=5)
+            writer = EventFileWriter(layout.logs_dir(self._run, kind), flush_secs=5)
             # TensorBoard drops what it read before of this step and later ones.
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             writer.add_event(

@@ -14,7 +14,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from job import checkpoints, entry, evaluation, input_pipeline, precision, run_directory, schedule
+from job import (
+    checkpoints,
+    entry,
+    evaluation,
+    input_pipeline,
+    precision,
+    run_directory,
+    schedule,
+    storage,
+)
 from job import cluster as cluster_module
 from job.agreement import agree, from_chief
 from job.checkpoints import CheckpointDir
@@ -56,6 +65,10 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
         if cluster.is_chief:
             run_directory.open_run(config, dataset)
         Trainer(config, cluster, dataset, strategy, stop).run()
+    requests = storage.request_counts()
+    if cluster.is_chief and requests:
+        counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(requests.items()))
+        _log.info("requests to storage by this worker: %s", counts)
 
 
 def check_batch(config: TrainConfig, replicas: int) -> None:

@@ -29,6 +29,8 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 _REASONS = {
     "resolve": "its host name cannot be resolved",
     "refused": "the connection is refused",
+    "broken": "the connection broke off",
+    "reset": "the connection was reset",
     "timed out": "no answer in time",
     "unreachable": "there is no route to it",
     "proxy": "the proxy does not let it through",

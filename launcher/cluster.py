@@ -18,6 +18,8 @@ from launcher.api_errors import error_for, one_line
 from launcher.errors import DeniedError, UsageError
 from launcher.wire import RETRY_S, Wire
 
+_CONNECTIONS = 64
+
 
 def connect(
     *, kubeconfig: str | None = None, context: str | None = None, namespace: str = "default"
@@ -78,6 +80,8 @@ def _client(kubeconfig: str | None, context: str | None) -> client.ApiClient:
                 config.load_incluster_config(client_configuration=configuration)
             except config.ConfigException:
                 raise UsageError(_config_problem(error)) from error
+    # All checks ask at once; urllib3 would warn of every connection beyond its pool.
+    configuration.connection_pool_maxsize = _CONNECTIONS
     return client.ApiClient(configuration)
 
 

@@ -185,11 +185,10 @@ def event(
 
 def node(
     name: str, *, gpus: int = 8, ready: bool = True, taints: tuple[str, ...] = (),
-    cordoned: bool = False, **own_labels: str,
+    cordoned: bool = False, own_labels: dict[str, str] | None = None,
 ) -> Object:  # fmt: skip
-    shown = {key.replace("__", "/").replace("_", "-"): v for key, v in own_labels.items()}
     return {
-        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": shown},
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": own_labels or {}},
         "spec": {
             "unschedulable": cordoned,
             "taints": [{"key": key, "value": "present", "effect": "NoSchedule"} for key in taints],

@@ -25,7 +25,7 @@ SITUATIONS = [
         name="GPUs are taken by others",
         job=tfjob(CREATED),
         pods=[pending(0, NO_GPU), pending(1, NO_GPU)],
-        nodes=[node("node-a", cloud_google_com__gke_nodepool="l4"), node("node-b")],
+        nodes=[node("node-a", own_labels={"cloud.google.com/gke-nodepool": "l4"}), node("node-b")],
         others=[
             pod(0, node="node-a", job="big-run", gpus=8),
             pod(1, node="node-b", job="other", gpus=6),
@@ -78,7 +78,7 @@ SITUATIONS = [
                 0, "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
             )
         ],
-        nodes=[node("node-a", cloud_google_com__gke_accelerator="nvidia-l4")],
+        nodes=[node("node-a", own_labels={labels.ACCELERATOR: "nvidia-l4"})],
         expect="no-such-node", level="waiting", says=("nvidia-h100-80gb", "--accelerator"),
     ),
     Situation(

@@ -452,6 +452,31 @@ class PredictConfig:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScalingConfig:
+    """Settings of `python -m job.scaling`."""
+
+    images_per_s: float = option(
+        400.0,
+        "Training speed of one GPU alone; measure it with a run on one GPU.",
+        unit="images/s",
+        low=0.01,
+    )
+    per_replica_batch: int = option(64, "Images of one step on one GPU.", unit="images", low=1)
+    num_classes: int = option(101, "Classes of the dataset.", low=1)
+    head: str = option("fc", "Last layers of the network, as for job.train.", choices=("fc", "gap"))
+    product_tflops: float = option(
+        10.0, "Speed of a large matrix product.", unit="TFLOP/s", low=0.001
+    )
+    hop_latency_us: float = option(
+        50.0, "Cost of one message between two GPUs, whatever its size.", unit="us", low=0.0
+    )
+    plot: str = option("", "Figure to write (.png, .svg or .pdf); empty writes none.")
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {},
     # github.com/dkorobchenko/transfer-learning-food: linear decay from 1e-3 to 1e-7 over 20 epochs

@@ -10,18 +10,16 @@ deltas [batch, out]; gathering those costs (n-1) batch (in + out) numbers and a 
 """
 
 import dataclasses
-import enum
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from job.exchange_bundles import Bundle, Method, bundle, bundle_bytes
+
 Shape = tuple[int, ...]
 
 MODES = ("auto", "dense", "bfloat16", "factors")
-BUNDLE_BYTES = 8_000_000
-"""Size of one all-reduce. RING over gRPC moved 80 MB as one tensor in 1.0 s, in pieces of 8 MB in
-0.30 s, of 2 MB in 0.53 s (tests/benchmarks/gradient_exchange.py)."""
 HOP_LATENCY_S = 0.0002
 """Cost of one message between two workers that does not depend on its size."""
 GATHERS_PER_EXCHANGE = 2
@@ -32,14 +30,6 @@ DEFAULT_PRODUCT_GFLOPS = 10_000.0
 """Speed of the factors' product where nobody measured it: a GPU's, with a wide margin."""
 
 
-class Method(enum.StrEnum):
-    """How one variable's gradient reaches all replicas."""
-
-    DENSE = "dense"
-    BFLOAT16 = "bfloat16"
-    FACTORS = "factors"
-
-
 @dataclass(frozen=True)
 class Link:
     """What the exchange runs on; all workers must plan from the same numbers.
@@ -47,10 +37,12 @@ class Link:
     Attributes:
         network_gbps: What a worker sends to a neighbour, in Gbit/s.
         product_gflops: Speed of the factors' product, in GFLOP/s.
+        hop_latency_s: Cost of one message between two workers whatever its size, in seconds.
     """
 
     network_gbps: float
     product_gflops: float = DEFAULT_PRODUCT_GFLOPS
+    hop_latency_s: float = HOP_LATENCY_S
 
 
 @dataclass(frozen=True)
@@ -74,27 +66,10 @@ class VariablePlan:
     dense: Cost
     planned: Cost
 
-
-@dataclass(frozen=True)
-class Piece:
-    """The elements start..stop of one flattened gradient."""
-
-    name: str
-    start: int
-    stop: int
-
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """Pieces that travel as one all-reduce, in this order, on every worker."""
-
-    method: Method
-    pieces: tuple[Piece, ...]
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -126,7 +101,7 @@ class Plan:
         """What a dense float32 exchange of everything would cost."""
         all_dense = (dataclasses.replace(v, method=Method.DENSE) for v in self.variables)
         return sum((v.dense for v in self.variables), Cost()) + _latency(
-            self.replicas, len(bundle(all_dense)), gathers=0
+            self.link, self.replicas, len(bundle(all_dense, bundle_bytes(self.replicas))), gathers=0
         )
 
     @cached_property
@@ -134,7 +109,7 @@ class Plan:
         """What this plan costs."""
         gathers = GATHERS_PER_EXCHANGE if self.factor_names else 0
         return sum((v.planned for v in self.variables), Cost()) + _latency(
-            self.replicas, len(self.bundles), gathers
+            self.link, self.replicas, len(self.bundles), gathers
         )
 
 
@@ -147,6 +122,7 @@ def plan_exchange(
     *,
     product_gflops: float = DEFAULT_PRODUCT_GFLOPS,
     compute_dtype: str = "float32",
+    hop_latency_s: float = HOP_LATENCY_S,
 ) -> Plan:
     """Choose for each variable how its gradient travels.
 
@@ -163,6 +139,7 @@ def plan_exchange(
         mode: One of MODES.
         product_gflops: Speed of a matrix product, in GFLOP/s.
         compute_dtype: Type of the network's activations.
+        hop_latency_s: Cost of one message between two workers whatever its size, in seconds.
 
     Raises:
         ValueError: An unknown mode, or a number that is not positive.
@@ -176,18 +153,17 @@ def plan_exchange(
             f"{network_gbps:g} Gbit/s, {product_gflops:g} GFLOP/s"
         )
     half = mode == "bfloat16" or (compute_dtype != "float32" and mode in ("auto", "factors"))
-    planner = _Planner(
-        mode, per_replica_batch, replicas, Link(network_gbps, product_gflops), 2 if half else 4
-    )
+    link = Link(network_gbps, product_gflops, hop_latency_s)
+    planner = _Planner(mode, per_replica_batch, replicas, link, 2 if half else 4)
     variables = planner.variables(shapes)
     return Plan(
         mode=mode,
         replicas=replicas,
         per_replica_batch=per_replica_batch,
-        link=planner.link,
+        link=link,
         wire_bytes=planner.wire_bytes,
         variables=variables,
-        bundles=bundle(variables),
+        bundles=bundle(variables, bundle_bytes(replicas)),
     )
 
 
@@ -234,7 +210,7 @@ class _Planner:
 
     def _worth_a_gather(self, shapes: Mapping[str, Shape], factors: Iterable[str]) -> bool:
         gain = sum(self._gain(shapes[name]) for name in factors)
-        return gain > _latency(self.replicas, 0, GATHERS_PER_EXCHANGE).seconds
+        return gain > _latency(self.link, self.replicas, 0, GATHERS_PER_EXCHANGE).seconds
 
     def _variable(self, name: str, shape: Shape, method: Method) -> VariablePlan:
         dense = self._cost(shape, Method.DENSE)
@@ -255,38 +231,6 @@ class _Planner:
         return Cost(sent, seconds + flops / (self.link.product_gflops * 1e9))
 
 
-def _latency(replicas: int, reductions: int, gathers: int) -> Cost:
+def _latency(link: Link, replicas: int, reductions: int, gathers: int) -> Cost:
     hops = (replicas - 1) * (2 * reductions + gathers)
-    return Cost(seconds=hops * HOP_LATENCY_S)
-
-
-def bundle(variables: Iterable[VariablePlan]) -> tuple[Bundle, ...]:
-    """Cut the gradients that travel dense into all-reduces of at most BUNDLE_BYTES.
-
-    Small gradients share one, large ones are cut into pieces of equal size; backwards, as the
-    backward pass brings them.
-    """
-    bundles: list[Bundle] = []
-    backwards = tuple(variables)[::-1]
-    for method, number in ((Method.DENSE, 4), (Method.BFLOAT16, 2)):
-        capacity = BUNDLE_BYTES // number
-        open_pieces: list[Piece] = []
-        for variable in backwards:
-            if variable.method is not method:
-                continue
-            size = math.prod(variable.shape)
-            if open_pieces and size + sum(piece.size for piece in open_pieces) > capacity:
-                bundles.append(Bundle(method, tuple(open_pieces)))
-                open_pieces = []
-            cut = _pieces(variable.name, size, capacity)
-            bundles.extend(Bundle(method, (piece,)) for piece in cut[:-1])
-            open_pieces.append(cut[-1])
-        if open_pieces:
-            bundles.append(Bundle(method, tuple(open_pieces)))
-    return tuple(bundles)
-
-
-def _pieces(name: str, size: int, capacity: int) -> list[Piece]:
-    count = max(1, math.ceil(size / capacity))
-    edges = [size * index // count for index in range(count + 1)]
-    return [Piece(name, edges[index], edges[index + 1]) for index in range(count)]
+    return Cost(seconds=hops * link.hop_latency_s)

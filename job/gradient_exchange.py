@@ -12,16 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from job.exchange_plan import (
-    BUNDLE_BYTES,
-    Bundle,
-    Link,
-    Method,
-    Piece,
-    Plan,
-    VariablePlan,
-    factor_sizes,
-)
+from job.exchange_bundles import Bundle, Method, Piece, bundle_bytes
+from job.exchange_plan import Link, Plan, VariablePlan, factor_sizes
 
 Tensors = Mapping[str, tf.Tensor]
 _MEASUREMENTS = 5
@@ -132,20 +124,17 @@ def measure_link(strategy: tf.distribute.Strategy) -> Link:
     replicas = strategy.num_replicas_in_sync
     rows = tf.ones([_PRODUCT_ROWS, _PRODUCT_WIDTH])
     product_s = _median_seconds(lambda: tf.matmul(rows, rows, transpose_a=True))
-    bundle_s = _median_seconds(lambda: _sum_over_replicas(strategy, _filled_bundle))
+    size = bundle_bytes(replicas)
+    bundle_s = _median_seconds(lambda: _sum_over_replicas(strategy, lambda: tf.ones([size // 4])))
     # The mean over all workers is one number everywhere, unlike each worker's own.
     mine = tf.constant([product_s, bundle_s]) / replicas
     shared = _compiled(lambda: _sum_over_replicas(strategy, lambda: tf.identity(mine)))
     product_s, bundle_s = shared().numpy().tolist()
-    sent_bytes = 2 * (replicas - 1) / replicas * BUNDLE_BYTES
+    sent_bytes = 2 * (replicas - 1) / replicas * size
     return Link(
         network_gbps=_rounded(sent_bytes * 8 / bundle_s / 1e9),
         product_gflops=_rounded(2 * _PRODUCT_ROWS * _PRODUCT_WIDTH**2 / product_s / 1e9),
     )
-
-
-def _filled_bundle() -> tf.Tensor:
-    return tf.ones([BUNDLE_BYTES // 4])
 
 
 def _sum_over_replicas(strategy: tf.distribute.Strategy, make: Callable[[], tf.Tensor]) -> Any:

@@ -7,8 +7,8 @@ are those of the full-width network with 101 classes, 32 images per replica. All
 turns within one run; the numbers are medians over the rounds and the slowest worker's.
 
     dense      as TensorFlow does it: one `all_reduce` of the list of gradients
-    chunked    dense, in bundles of 8 MB
-    bfloat16   dense, in bundles of 8 MB, rounded to bfloat16
+    chunked    dense, in bundles of 4 MB for each worker
+    bfloat16   the same, rounded to bfloat16
     planned    `--exchange=auto`: factors where they are faster, everything in float32
     planned16  `--exchange=bfloat16`: factors where they are faster, everything in bfloat16
 

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job.exchange_plan import (
-    BUNDLE_BYTES,
-    MODES,
-    Method,
-    Plan,
-    is_fully_connected,
-    plan_exchange,
-)
+from job.exchange_bundles import Method, bundle_bytes
+from job.exchange_plan import MODES, Plan, is_fully_connected, plan_exchange
 from job.exchange_table import plan_table
 from job.vgg19_shapes import layer_shapes
 
@@ -61,7 +55,7 @@ def test_bundles_stay_within_their_size_and_hold_one_type(plan: Plan) -> None:
     methods = {variable.name: variable.method for variable in plan.variables}
     for bundle in plan.bundles:
         number = 2 if bundle.method is Method.BFLOAT16 else 4
-        assert sum(piece.size for piece in bundle.pieces) * number <= BUNDLE_BYTES
+        assert sum(piece.size for piece in bundle.pieces) * number <= bundle_bytes(plan.replicas)
         assert {methods[piece.name] for piece in bundle.pieces} == {bundle.method}
 
 

@@ -15,6 +15,10 @@ SAVED_MODEL_FILE = "saved_model.pb"
 CLASSES_FILE = "classes.txt"
 
 _STEP = re.compile(r"step-(\d{8,})")
+_PREDICTIONS = re.compile(
+    r"(part|rejects)-\d{5,}-of-\d{5,}\.(jsonl|parquet)"
+    r"|summary\.json|predictions\.json|gallery\.html|(counts|listing)/.*"
+)
 
 
 def join(base: str, *parts: str) -> str:
@@ -160,3 +164,38 @@ def rejects_part_file(index: int, count: int) -> str:
 def summary_file(predictions: str) -> str:
     """Locate the counts of a finished prediction."""
     return join(predictions, SUMMARY_FILE)
+
+
+def predictions_file(predictions: str) -> str:
+    """Locate the note that says which model and which options the parts are made with."""
+    return join(predictions, "predictions.json")
+
+
+def gallery_file(predictions: str) -> str:
+    """Locate the page with a sample of the predictions."""
+    return join(predictions, "gallery.html")
+
+
+def part_note(predictions: str, part: str) -> str:
+    """Locate the counts of a finished part."""
+    return join(predictions, "counts", f"{part}.json")
+
+
+def listing_dir(predictions: str) -> str:
+    """Locate the frozen listing of the images."""
+    return join(predictions, "listing")
+
+
+def listing_file(predictions: str) -> str:
+    """Locate the file whose presence makes the listing final."""
+    return join(listing_dir(predictions), "listing.json")
+
+
+def names_file(predictions: str, attempt: str, index: int) -> str:
+    """Locate one file of image names of one attempt at listing."""
+    return join(listing_dir(predictions), attempt, f"names-{index:05d}.jsonl.gz")
+
+
+def is_predictions_part(name: str) -> bool:
+    """Whether a path within a predictions directory is one that a prediction writes."""
+    return _PREDICTIONS.fullmatch(name) is not None

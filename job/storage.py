@@ -82,9 +82,14 @@ def stat(path: str) -> Stat:
     return _backend(path).stat(path)
 
 
-def read_bytes(path: str, start: int = 0, end: int | None = None) -> bytes:
-    """Return the bytes [start, end) of a file, fewer where the file ends earlier."""
-    return _backend(path).read_bytes(path, start, end)
+def read_bytes(
+    path: str, start: int = 0, end: int | None = None, *, generation: int | None = None
+) -> bytes:
+    """Return the bytes [start, end) of a file, fewer where the file ends earlier.
+
+    With `generation` (of an earlier Stat) of that one only: NotFoundError when it was replaced.
+    """
+    return _backend(path).read_bytes(path, start, end, generation)
 
 
 def write_bytes(

@@ -63,9 +63,13 @@ class GcsStorage:
             self._reload(blob, path)
         return _stat_of(blob)
 
-    def read_bytes(self, path: str, start: int, end: int | None) -> bytes:
+    def read_bytes(
+        self, path: str, start: int, end: int | None, generation: int | None = None
+    ) -> bytes:
         """Return the bytes [start, end) of a file, or all from `start` on."""
-        return b"" if end is not None and end <= start else self._media.read(path, start, end)
+        if end is not None and end <= start:
+            return b""
+        return self._media.read(path, start, end, generation)
 
     def write_bytes(self, path: str, data: bytes, if_generation_match: int | None) -> Stat:
         """Write a whole file."""

@@ -75,8 +75,13 @@ class Backend(Protocol):
         """Describe the file at `path`."""
         ...
 
-    def read_bytes(self, path: str, start: int, end: int | None) -> bytes:
-        """Return the bytes [start, end) of a file, or all from `start` on."""
+    def read_bytes(
+        self, path: str, start: int, end: int | None, generation: int | None = None
+    ) -> bytes:
+        """Return the bytes [start, end) of a file, or all from `start` on.
+
+        With `generation`, of that one only: NotFoundError when the file was replaced since.
+        """
         ...
 
     def write_bytes(self, path: str, data: bytes, if_generation_match: int | None) -> Stat:

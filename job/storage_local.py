@@ -40,9 +40,13 @@ class LocalStorage:
             raise NotFoundError(f"{path} is a folder, not a file")
         return Stat(path, found.st_size, found.st_mtime_ns)
 
-    def read_bytes(self, path: str, start: int, end: int | None) -> bytes:
+    def read_bytes(
+        self, path: str, start: int, end: int | None, generation: int | None = None
+    ) -> bytes:
         """Return the bytes [start, end) of a file, or all from `start` on."""
         with errors_of(path), open(path, "rb") as file:
+            if generation not in (None, os.fstat(file.fileno()).st_mtime_ns):
+                raise NotFoundError(f"{path} was replaced: generation {generation} is gone")
             file.seek(start)
             return file.read() if end is None else file.read(max(0, end - start))
 

@@ -34,12 +34,12 @@ class MediaReader:
         self._policy = policy
         self._threads = ThreadPoolExecutor(_PARALLEL_RANGES, "storage-range")
 
-    def read(self, path: str, start: int, end: int | None) -> bytes:
+    def read(self, path: str, start: int, end: int | None, generation: int | None = None) -> bytes:
         """Return the bytes [start, end); a whole object is verified by its checksum."""
         whole = start == 0 and end is None
 
         def attempt() -> bytes:
-            with self._get(path, None if whole else (start, end)) as response:
+            with self._get(path, None if whole else (start, end), generation) as response:
                 if response.status_code == _RANGE_BEYOND_END:
                     return b""
                 data = bytes(response.raw.read(decode_content=False))

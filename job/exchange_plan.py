@@ -24,6 +24,8 @@ HOP_LATENCY_S = 0.0002
 """Cost of one message between two workers that does not depend on its size."""
 GATHERS_PER_EXCHANGE = 2
 """`all_gather` first gathers the shapes, then the numbers."""
+FLOAT32_LAYERS = ("fc8",)
+"""Layers that are computed in float32 whatever the others are computed in (job/vgg19.py)."""
 DEFAULT_NETWORK_GBPS = 10.0
 """Bandwidth of a network that nobody named or measured: what cloud machines have at least."""
 DEFAULT_PRODUCT_GFLOPS = 10_000.0
@@ -126,8 +128,8 @@ def plan_exchange(
 ) -> Plan:
     """Choose for each variable how its gradient travels.
 
-    `auto` takes what is fastest among the ways that lose nothing: dense float32, and factors in
-    the type in which the network computes them. `bfloat16` halves what travels, and rounds it.
+    `auto` takes what is fastest among the ways that lose nothing: dense float32, and factors, in
+    bfloat16 where the network computes them in bfloat16. `bfloat16` halves what travels, and rounds it.
     `dense` and `factors` force one way (factors: for fully connected layers).
 
     Args:
@@ -152,7 +154,7 @@ def plan_exchange(
             f"a plan needs positive numbers, not batch {per_replica_batch}, {replicas} replicas, "
             f"{network_gbps:g} Gbit/s, {product_gflops:g} GFLOP/s"
         )
-    half = mode == "bfloat16" or (compute_dtype != "float32" and mode in ("auto", "factors"))
+    half = mode == "bfloat16" or (mode == "auto" and compute_dtype == "bfloat16")
     link = Link(network_gbps, product_gflops, hop_latency_s)
     planner = _Planner(mode, per_replica_batch, replicas, link, 2 if half else 4)
     variables = planner.variables(shapes)
@@ -169,8 +171,12 @@ def plan_exchange(
 
 def is_fully_connected(name: str, shape: Shape) -> bool:
     """Whether a variable is the weights of a fully connected layer, by slim's names (fc6...)."""
-    layer, _, kind = name.rpartition("/")
-    return kind == "weights" and len(shape) > 1 and layer.rpartition("/")[2].startswith("fc")
+    return name.endswith("/weights") and len(shape) > 1 and layer_name(name).startswith("fc")
+
+
+def layer_name(variable: str) -> str:
+    """Give the name of a variable's layer: conv1_2 of vgg_19/conv1/conv1_2/weights."""
+    return variable.split("/")[-2]
 
 
 def factor_sizes(shape: Shape) -> tuple[int, int]:
@@ -202,6 +208,8 @@ class _Planner:
     def _prefers_factors(self, name: str, shape: Shape) -> bool:
         if self.mode == "dense" or self.replicas == 1 or not is_fully_connected(name, shape):
             return False
+        if self.mode == "auto" and self.wire_bytes == 2 and layer_name(name) in FLOAT32_LAYERS:
+            return False  # Rounding its factors would lose something.
         return self.mode == "factors" or self._gain(shape) > 0
 
     def _gain(self, shape: Shape) -> float:

@@ -27,7 +27,7 @@ plans = st.builds(
     network_gbps=st.floats(0.1, 400),
     mode=st.sampled_from(MODES),
     product_gflops=st.floats(10, 1e6),
-    compute_dtype=st.sampled_from(["float32", "bfloat16"]),
+    compute_dtype=st.sampled_from(["float32", "bfloat16", "float16"]),
 )
 
 
@@ -121,8 +121,12 @@ def test_bfloat16_needs_a_thirteenth_of_the_bytes_of_two_replicas() -> None:
 
 def test_a_network_that_computes_in_bfloat16_loses_nothing_by_sending_bfloat16_factors() -> None:
     """Activations and deltas travel in the type in which they were computed."""
-    assert plan_exchange(FULL, 32, 2, 10, compute_dtype="bfloat16").wire_bytes == 2
-    assert plan_exchange(FULL, 32, 2, 10, compute_dtype="float32").wire_bytes == 4
+    plan = plan_exchange(FULL, 32, 2, 10, compute_dtype="bfloat16")
+    assert plan.wire_bytes == 2
+    # The last layer is always computed in float32.
+    assert plan.factor_names == ("vgg_19/fc6/weights", "vgg_19/fc7/weights")
+    for other in ("float32", "float16"):
+        assert plan_exchange(FULL, 32, 2, 10, compute_dtype=other).wire_bytes == 4
 
 
 def test_the_table_names_every_group_and_the_totals() -> None:

@@ -1,0 +1,132 @@
+"""How much of the exchange hides behind the backward pass.
+
+    python -m tests.benchmarks.exchange_overlap --link 1
+
+Two processes train the full-width VGG19 for a few steps over a link shaped to some Gbit/s. Each
+way to exchange is timed twice: `free`, where a bundle travels as soon as its gradients are there,
+as in training, and `after`, where all of them wait for the end of the backward pass. `alone` is
+the step without any exchange.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from job import cluster as cluster_module
+from job.config import TrainConfig
+from job.exchange_plan import plan_exchange
+from job.vgg19_shapes import layer_shapes
+from tests.multiprocess import call_in_workers
+from tests.shaped_network import shaped_network, why_not
+
+CLASSES = 101
+SHAPES = layer_shapes(CLASSES, "fc")
+VARIANTS = [("dense", "after"), ("dense", "free"), ("auto", "after"), ("auto", "free")]
+
+
+def measure(rounds: int, batch: int, gbps: float) -> dict[tuple[str, str], float]:
+    """What each worker does: all variants by turns; medians in seconds."""
+    config = TrainConfig(data="unused", run="unused", peer_timeout_s=300.0)
+    strategy = cluster_module.connect(cluster_module.read_cluster(os.environ), config)
+    steps = make_steps(strategy, batch, gbps)
+    seconds: dict[tuple[str, str], list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def make_steps(strategy: Any, batch: int, gbps: float) -> dict[tuple[str, str], Any]:
+    """Compile one training step (without the update) for each variant."""
+    import tensorflow as tf
+
+    from job.gradient_exchange import exchange
+    from job.vgg19 import VGG19
+
+    with strategy.scope():
+        model = VGG19(CLASSES)
+
+    def step(mode: str, when: str) -> Any:
+        plan = plan_exchange(SHAPES, batch, strategy.num_replicas_in_sync, gbps, mode)
+
+        def replica() -> Any:
+            names = [name for name in SHAPES if name not in plan.factor_names]
+            with tf.GradientTape() as tape:
+                forward = model.forward(tf.random.normal([batch, 224, 224, 3]), training=False)
+                loss = tf.reduce_sum(tf.nn.log_softmax(forward.logits)[:, 0])
+            wanted = (
+                {name: model.variables_by_name[name] for name in names},
+                {name: forward.taps[name].outputs for name in plan.factor_names},
+            )
+            gradients, deltas = tape.gradient(loss, wanted)
+            inputs = {name: forward.taps[name].inputs for name in plan.factor_names}
+            waits = tf.nest.flatten([gradients, deltas]) if when == "after" else []
+            with tf.control_dependencies(waits):
+                parts = tf.nest.map_structure(tf.identity, (gradients, inputs, deltas))
+            results = exchange(plan, *parts) if when != "alone" else parts[0]
+            # Touches every result, so that none is left out.
+            return tf.add_n([tf.reshape(result, [-1])[0] for result in results.values()])
+
+        compiled = tf.function(lambda: strategy.run(replica), autograph=False)
+        return lambda: compiled().numpy()
+
+    return {name: step(*name) for name in [("dense", "alone"), ("auto", "alone"), *VARIANTS]}
+
+
+def print_table(results: list[dict[tuple[str, str], float]]) -> None:
+    """Print seconds per step and which share of the exchange was hidden."""
+    slowest = {name: max(result[name] for result in results) for name in results[0]}
+    print(f"{'exchange':>10}{'alone s':>10}{'after s':>10}{'free s':>10}{'hidden':>10}")
+    for mode in ("dense", "auto"):
+        alone, after, free = (slowest[mode, when] for when in ("alone", "after", "free"))
+        hidden = (after - free) / (after - alone)
+        print(f"{mode:>10}{alone:>10.2f}{after:>10.2f}{free:>10.2f}{hidden:>10.0%}")
+
+
+def main() -> None:
+    """Parse the command line, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--link", default="1", choices=["loopback", "1", "10"])
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    # Ended from outside, it still ends its processes and removes its networks.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    reason = why_not() if arguments.link != "loopback" else None
+    if reason:
+        sys.exit(f"skipped: {reason}")
+    with contextlib.ExitStack() as stack:
+        log_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        keywords: dict[str, Any] = {"gbps": 10.0}
+        if arguments.link != "loopback":
+            network = stack.enter_context(shaped_network(2, int(arguments.link)))
+            keywords["gbps"] = float(arguments.link)
+            keywords["prefix"] = network.prefix
+            keywords["addresses"] = [f"{host}:2222" for host in network.hosts]
+        results = call_in_workers(
+            measure,
+            num_workers=2,
+            log_dir=log_dir,
+            timeout_s=1800,
+            rounds=arguments.rounds,
+            batch=arguments.batch,
+            **keywords,
+        )
+    where = arguments.link if arguments.link == "loopback" else f"{arguments.link} Gbit/s"
+    print(f"2 workers, {where}, {arguments.batch} images each, seconds per step")
+    print_table(results)
+
+
+if __name__ == "__main__":
+    main()

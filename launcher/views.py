@@ -48,7 +48,8 @@ def job_rows(
             units.format_seconds(age).split(" ")[0],
         ]  # fmt: skip
         if wide:
-            row += [job.kind, job.component, job.queue or "-", job.image, job.run or "-"]
+            more = (job.kind, job.component, job.queue or "-", job.image, job.run or "-")
+            row += [output.style(text) for text in more]
         rows.append(row)
     return header, rows
 
@@ -67,7 +68,8 @@ def pod_rows(state: State, output: Output) -> tuple[list[str], list[list[str]]]:
         style = "green" if word in ("Running", "Succeeded", "Completed") else "yellow"
         restarts = pod.attempt or (pod.main.restarts if pod.main else 0)
         rows.append([
-            pod.replica, output.style(word, "red" if pod.phase == "Failed" else style),
+            output.style(pod.replica),
+            output.style(word, "red" if pod.phase == "Failed" else style),
             "-" if pod.exit_code is None else str(pod.exit_code), str(restarts),
             units.format_seconds(state.age_s(pod.created)).split(" ")[0],
             output.style(pod.node or "-"),

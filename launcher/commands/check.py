@@ -20,7 +20,8 @@ given comes from launcher.yaml. Ends with 1 if something would keep the job from
 examples:
   launcher check
   launcher check --gpus 16 --queue research
-  launcher check --skip-checks run,data"""
+  launcher check --skip-checks run,data
+  launcher check --deep            # also in a pod, as the job's own service account"""
 
 _WORDS = {"ok": "green", "unknown": "dim", "warning": "yellow", "failed": "red"}
 
@@ -31,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-checks", metavar="NAME[,NAME]", default="", help="checks to leave out"
     )
+    parser.add_argument(
+        "--deep", action="store_true",
+        help="also start a small pod as the job would, to read the data and to write the run",
+    )  # fmt: skip
     arguments.add_output(parser)
 
 
@@ -54,6 +59,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
         found.append(checked)
         if not args.output:
             _show(checked, context)
+    if args.deep and job and manifest:
+        from launcher import deep_check
+
+        found.append(deep_check.run(cluster, job.spec, manifest, context.output.note))
+        if not args.output:
+            _show(found[-1], context)
     if args.output:
         context.output.document([_data(checked) for checked in found], args.output)
     failed = sum(result.level == "failed" for each in found for result in each.results)

@@ -129,8 +129,8 @@ def plan_exchange(
     """Choose for each variable how its gradient travels.
 
     `auto` takes what is fastest among the ways that lose nothing: dense float32, and factors, in
-    bfloat16 where the network computes them in bfloat16. `bfloat16` halves what travels, and rounds it.
-    `dense` and `factors` force one way (factors: for fully connected layers).
+    bfloat16 where the network computes them in bfloat16. `bfloat16` halves what travels, and
+    rounds it. `dense` and `factors` force one way (factors: for fully connected layers).
 
     Args:
         shapes: Shape of each variable by name, in the order of the forward pass, as

@@ -20,6 +20,11 @@ JOB_WITHOUT_TENSORFLOW = [
     "pyyaml>=6.0",
     "numpy>=2.1",
     "pillow>=11.3",  # decodes whatever a user's folder holds
+    "simplejpeg>=1.8",  # libjpeg-turbo: what decodes and encodes nearly all of it
+    "opencv-python-headless>=4.11",  # resizes it
+    "zlib-ng>=0.5",  # reads .tar.gz archives
+    "protobuf>=5",  # tf.train.Example without TensorFlow
+    "tensorboard>=2.20",  # writes its event files
     "tqdm>=4.67",  # progress bars
     "jinja2>=3.1",  # the HTML report
     "matplotlib>=3.10",  # its figures, and those in TensorBoard
@@ -31,7 +36,7 @@ EXTRAS = {
     # Instead of `job` on machines with NVIDIA GPUs.
     "job-gpu": [*JOB_WITHOUT_TENSORFLOW, "tensorflow[and-cuda]~=2.21.0"],
     # No TensorFlow: what a person needs to submit jobs and to watch them.
-    "launcher": [*STORAGE, "kubernetes>=33", "rich>=14"],
+    "launcher": [*STORAGE, "kubernetes>=33"],
     # TensorBoard without TensorFlow, reading gs:// through fsspec.
     "tensorboard": ["tensorboard>=2.20", "gcsfs>=2025.5", "setuptools<81"],
     "test": [

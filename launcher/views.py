@@ -1,12 +1,13 @@
 """How jobs, pods and findings look: as lines for people, as plain data for programs."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from launcher import labels, phase, units
 from launcher.diagnosis.finding import Finding
 from launcher.output import Output
-from launcher.state import Job, Pod, State
+from launcher.state import Job, Pod, Progress, State
 
 _LEVEL_STYLES = {"ok": "green", "waiting": "cyan", "warning": "yellow", "failed": "red"}
 _BAR_WIDTH = 24
@@ -118,7 +119,7 @@ def fact_rows(state: State) -> list[tuple[str, str]]:
 
 def status_data(state: State, finding: Finding) -> dict[str, Any]:
     """Give a job's status as plain data, for `-o json` and `-o yaml`."""
-    job, progress = state.job, state.progress
+    job = state.job
     return {
         "name": job.name,
         "namespace": job.namespace,
@@ -131,17 +132,7 @@ def status_data(state: State, finding: Finding) -> dict[str, Any]:
         "run": job.run,
         "queue": job.queue or None,
         "restarts": _restarts(job, state.pods),
-        "progress": None
-        if progress is None
-        else {
-            "state": progress.state,
-            "step": progress.step,
-            "total_steps": progress.total_steps,
-            "time": progress.time.isoformat(),
-            "examples_per_s": progress.examples_per_s,
-            "input_wait": progress.input_wait,
-            "loss": progress.loss,
-        },
+        "progress": _progress_data(state.progress),
         "checkpoint_step": state.checkpoint_step,
         "metrics": dict(state.metrics),
         "why": finding_data(finding),
@@ -158,3 +149,9 @@ def status_data(state: State, finding: Finding) -> dict[str, Any]:
         ],
         "unknown": list(state.unknown),
     }
+
+
+def _progress_data(progress: Progress | None) -> dict[str, Any] | None:
+    if progress is None:
+        return None
+    return dataclasses.asdict(progress) | {"time": progress.time.isoformat()}

@@ -101,7 +101,6 @@ class Wire:
         read_timeout_s: float = _READ_TIMEOUT_S,
     ) -> Any:
         """Send until there is a definite answer; gives the response, its body not yet read."""
-        payload = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept, "User-Agent": AGENT}
         headers |= {} if body is None else {"Content-Type": content_type}
         deadline = Deadline(self.retry_s)
@@ -109,7 +108,7 @@ class Wire:
         for pause in pauses():
             wait_s = pause
             try:
-                response = self._once(method, path, query, payload, headers, read_timeout_s)
+                response = self._once(method, path, query, body, headers, read_timeout_s)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 failure: LauncherError = UnreachableError(_unreachable(self.server, error))
                 if _is_hopeless(error):
@@ -135,7 +134,7 @@ class Wire:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        payload: bytes | None,
+        body: Mapping[str, Any] | None,
         headers: Mapping[str, str],
         read_timeout_s: float,
     ) -> Any:
@@ -148,7 +147,7 @@ class Wire:
         return self._client.rest_client.pool_manager.request(
             method,
             configuration.host + path + ("?" + urlencode(query) if query else ""),
-            body=payload,
+            body=None if body is None else json.dumps(body).encode(),
             headers={**headers, **credentials},
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=read_timeout_s),
             retries=False,

@@ -104,7 +104,8 @@ def _print(lines: "Iterable[Line]", context: Context, *, timestamps: bool) -> in
         width = max(width, len(line.replica))
         stamp = f"{line.time[:23]}Z " if timestamps and line.time else ""
         prefix = output.style(f"{line.replica:<{width}} |", color)
-        output.print(f"{prefix} {output.style(stamp, 'dim')}{output.style(line.text)}")
+        shown = output.style(stamp, "dim") if stamp else ""
+        output.print(f"{prefix} {shown}{output.style(line.text)}")
         output.stdout.flush()
         count += 1
     return count

@@ -51,20 +51,18 @@ CENTRAL = AugmentOptions(crop_margin_px=0, crop_min_fraction=1.0, flip=False, co
 
 def decode_for_training(
     encoded: bytes,
-    image_size_px: int,
     draws: npt.NDArray[np.float64],
     options: AugmentOptions,
-) -> Image:
-    """Decode a random square of one image; a pure function of its arguments.
+    *,
+    out: Image,
+) -> None:
+    """Decode a random square of one image into `out`; a pure function of the other arguments.
 
     Args:
         encoded: A JPEG file.
-        image_size_px: Side of the result.
         draws: float64 [DRAWS], each uniform in [0, 1).
         options: What may vary.
-
-    Returns:
-        uint8 [image_size_px, image_size_px, 3], RGB.
+        out: uint8 [side, side, 3], receives RGB: a row of a batch saves copying.
 
     Raises:
         DataError: The bytes are not a JPEG image.
@@ -76,12 +74,11 @@ def decode_for_training(
         )
     except ValueError as error:
         raise DataError(f"not a JPEG image: {error}") from error
-    square = _resize(_crop(image, draws, options), image_size_px)
+    _resize(_crop(image, draws, options), out)
     if options.flip and draws[_FLIP] < 0.5:
-        square = cv2.flip(square, 1)
+        out[:] = cv2.flip(out, 1)
     if options.color_jitter:
-        square = _jitter(square, draws, options.color_jitter)
-    return square
+        out[:] = _jitter(out, draws, options.color_jitter)
 
 
 def crop_side(shorter_side_px: int, draw: float, options: AugmentOptions) -> int:
@@ -103,14 +100,13 @@ def _crop(image: Image, draws: npt.NDArray[np.float64], options: AugmentOptions)
     return image[top : top + side, left : left + side]
 
 
-def _resize(square: Image, image_size_px: int) -> Image:
-    kernel = resampling(square.shape[0], image_size_px)
+def _resize(square: Image, out: Image) -> None:
+    side = out.shape[0]
+    kernel = resampling(square.shape[0], side)
     if kernel == "none":
-        return square
-    resized: Image = cv2.resize(
-        square, (image_size_px, image_size_px), interpolation=_INTERPOLATION[kernel]
-    )
-    return resized
+        out[:] = square
+    else:
+        cv2.resize(square, (side, side), dst=out, interpolation=_INTERPOLATION[kernel])
 
 
 def _jitter(image: Image, draws: npt.NDArray[np.float64], strength: float) -> Image:

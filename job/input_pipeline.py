@@ -120,9 +120,7 @@ def train_batches(
         images = np.empty((len(places), config.image_size_px, config.image_size_px, 3), np.uint8)
         for row, encoded in enumerate(examples.encoded):
             try:
-                images[row] = decode_for_training(
-                    encoded, config.image_size_px, draws[row], options
-                )
+                decode_for_training(encoded, draws[row], options, out=images[row])
             except DataError as error:
                 raise DataError(f"{source.name(places[row])}: {error}") from error
         return _to_tensors(images=images, labels=examples.labels, ids=examples.ids)

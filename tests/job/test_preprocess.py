@@ -42,6 +42,15 @@ def evaluate(encoded: bytes, size: int) -> np.ndarray:
     return result
 
 
+def train(
+    encoded: bytes, size: int, draws: np.ndarray = MIDDLE, options: AugmentOptions = CENTRAL
+) -> np.ndarray:
+    batch = np.full((3, size, size, 3), 7, np.uint8)
+    decode_for_training(encoded, draws, options, out=batch[1])
+    assert np.all(batch[[0, 2]] == 7)  # Neighbours stay as they are.
+    return batch[1]
+
+
 shapes = st.tuples(st.integers(20, 300), st.integers(20, 300))
 
 
@@ -52,7 +61,7 @@ def test_training_sees_what_evaluation_sees(
 ) -> None:
     """Without augmentation the native code and the graph differ by rounding alone."""
     encoded = jpeg(photo(*shape), subsampling)
-    native = decode_for_training(encoded, size, MIDDLE, CENTRAL)
+    native = train(encoded, size)
     difference = np.abs(native.astype(int) - evaluate(encoded, size))
     assert native.shape == (size, size, 3)
     assert native.dtype == np.uint8
@@ -144,7 +153,7 @@ def test_random_crops_reach_every_corner() -> None:
         image[corner, :12] = image[corner, -12:] = 255
     encoded = jpeg(image, "444")
     draws = uniforms(DRAWS, 0, np.arange(200))
-    crops = [decode_for_training(encoded, 40, row, ARTICLE) for row in draws]
+    crops = [train(encoded, 40, row, ARTICLE) for row in draws]
     for vertical in (0, -1):
         for horizontal in (0, -1):
             assert any(crop[vertical, horizontal].min() > 200 for crop in crops)
@@ -154,8 +163,8 @@ def test_augmentation_depends_on_its_draws_alone() -> None:
     options = AugmentOptions(crop_margin_px=4, crop_min_fraction=0.5, flip=True, color_jitter=0.4)
     encoded = jpeg(photo(100, 140))
     draws = uniforms(DRAWS, 3, np.arange(6))
-    once = [decode_for_training(encoded, 64, row, options) for row in draws]
-    again = [decode_for_training(encoded, 64, row, options) for row in draws]
+    once = [train(encoded, 64, row, options) for row in draws]
+    again = [train(encoded, 64, row, options) for row in draws]
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
     assert not any(np.array_equal(once[0], other) for other in once[1:])
 
@@ -164,8 +173,8 @@ def test_half_of_the_draws_mirror() -> None:
     flips = AugmentOptions(crop_margin_px=0, crop_min_fraction=1.0, flip=True, color_jitter=0.0)
     encoded = jpeg(photo(64, 64))
     low, high = np.full(DRAWS, 0.49), np.full(DRAWS, 0.51)
-    mirrored = decode_for_training(encoded, 64, low, flips)
-    plain = decode_for_training(encoded, 64, high, flips)
+    mirrored = train(encoded, 64, low, flips)
+    plain = train(encoded, 64, high, flips)
     assert np.array_equal(mirrored[:, ::-1], plain)
 
 
@@ -175,10 +184,10 @@ def test_jitter_scales_brightness_contrast_and_saturation() -> None:
 
     def seen(brightness: float, contrast: float, saturation: float) -> np.ndarray:
         draws = np.array([0.5, 0.5, 0.5, 0.5, brightness, contrast, saturation])
-        return decode_for_training(encoded, 64, draws, jitter).astype(float)
+        return train(encoded, 64, draws, jitter).astype(float)
 
     plain = seen(0.5, 0.5, 0.5)
-    assert np.abs(plain - decode_for_training(encoded, 64, MIDDLE, CENTRAL)).max() <= 1
+    assert np.abs(plain - train(encoded, 64)).max() <= 1
     assert seen(0.0, 0.5, 0.5).mean() == pytest.approx(plain.mean() * 0.5, rel=0.02)
     assert seen(0.5, 0.0, 0.5).std() == pytest.approx(plain.std() * 0.5, rel=0.1)
     grey = [0.299, 0.587, 0.114]
@@ -192,4 +201,4 @@ def test_jitter_scales_brightness_contrast_and_saturation() -> None:
 @pytest.mark.parametrize("encoded", [b"", b"not a picture", b"\xff\xd8\xff"])
 def test_what_is_no_image_is_an_error(encoded: bytes) -> None:
     with pytest.raises(DataError, match="not a JPEG image"):
-        decode_for_training(encoded, 32, MIDDLE, CENTRAL)
+        train(encoded, 32)

@@ -174,3 +174,47 @@ def test_all_workers_plan_from_the_same_measurement(both: list[dict[str, Any]]) 
     """What one worker measured differently would give it another plan, and all would hang."""
     assert both[0]["links"] == both[1]["links"]
     assert both[0]["links"].network_gbps > 0
+
+
+def exchange_between_local_devices() -> dict[str, set[float]]:
+    """Exchange ones and twos between two devices of one process, as between two GPUs."""
+    import tensorflow as tf
+
+    from job.gradient_exchange import exchange
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    shapes = layer_shapes(CLASSES, "fc", NARROW)
+
+    def replica(plan: Any) -> Any:
+        context = tf.distribute.get_replica_context()
+        number = tf.cast(context.replica_id_in_sync_group + 1, tf.float32)
+        sizes = {name: factor_sizes(shapes[name]) for name in plan.factor_names}
+        return exchange(
+            plan,
+            {n: number * tf.ones(shape) for n, shape in shapes.items() if n not in sizes},
+            {name: number * tf.ones([1, size[0]]) for name, size in sizes.items()},
+            {name: tf.ones([1, size[1]]) for name, size in sizes.items()},
+        )
+
+    sums = {}
+    for mode in MODES:
+        plan = plan_exchange(shapes, 1, 2, 10, mode)
+        reduced = tf.function(lambda plan=plan: strategy.run(replica, (plan,)), autograph=False)()
+        values = [strategy.experimental_local_results(value) for value in reduced.values()]
+        sums[mode] = {float(number) for pair in values for v in pair for number in np.unique(v)}
+    return sums
+
+
+def test_several_devices_of_one_process_exchange_the_same_way(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Training has one code path, whether replicas are GPUs of one worker or of several."""
+    (sums,) = call_in_workers(
+        exchange_between_local_devices,
+        num_workers=1,
+        log_dir=tmp_path_factory.mktemp("local"),
+        timeout_s=120,
+    )
+    assert sums == {mode: {3.0} for mode in MODES}

@@ -4,7 +4,7 @@ import datetime
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,57 +66,72 @@ def read(
         return
 
 
-def follow(
-    cluster: "Cluster", pod: Pod, container: str, *, since: str = "", tail: int | None = None
-) -> Iterator[Line]:
-    """Yield lines as they are written, until the container has ended.
+class Tail:
+    """The log of one pod as it is written, through restarts of its container.
 
     After a broken connection the last two seconds are read again and what was already told is
     left out. (Lines are not skipped by time alone: stdout and stderr may arrive out of order.)
-    A container that was started again is another one, and not followed.
     """
-    told = _Recent()
-    waits = pauses()
-    while True:
-        came = False
+
+    def __init__(self, cluster: "Cluster", pod: Pod, container: str) -> None:
+        self._cluster = cluster
+        self._pod = pod
+        self._container = container
+        self._told = _Recent()
+        self.restarts = 0
+        """How many restarts of the container were followed."""
+
+    def follow(self, *, since: str = "", tail: int | None = None) -> Iterator[Line]:
+        """Yield lines until the container has ended; may be called again once it runs again."""
+        waits = pauses()
+        since = self._told.overlap() or since
+        while True:
+            came = False
+            try:
+                for raw in self._cluster.logs(
+                    self._pod.name, self._container, follow=True, since_time=since, tail=tail
+                ):
+                    came = True
+                    yield from self._fresh([parse(raw, self._pod.replica)])
+            except (RefusedError, NotFoundError):
+                return
+            except UnreachableError:
+                pass  # the network is gone for a while: the job goes on without us
+            since, tail = self._told.overlap() or since, None
+            fate, restarts = self._fate()
+            if fate == "gone":
+                return
+            if fate == "ended" or restarts > self.restarts:
+                # What was written between the end of the stream and the end of the container.
+                yield from self._fresh(self._rest(since, previous=restarts > self.restarts))
+            self.restarts = restarts
+            if fate == "ended":
+                return
+            waits = pauses() if came else waits
+            time.sleep(next(waits))
+
+    def _fresh(self, lines: Iterable[Line]) -> Iterator[Line]:
+        return (line for line in lines if self._told.is_new(line))
+
+    def _rest(self, since: str, *, previous: bool) -> Iterator[Line]:
+        return read(
+            self._cluster, self._pod.name, self._container, self._pod.replica,
+            since=since, previous=previous,
+        )  # fmt: skip
+
+    def _fate(self) -> tuple[str, int]:
+        """Say what became of the container (running, ended or gone), and its restarts."""
         try:
-            for raw in cluster.logs(pod.name, container, follow=True, since_time=since, tail=tail):
-                line = parse(raw, pod.replica)
-                came = True
-                if told.is_new(line):
-                    yield line
-        except (RefusedError, NotFoundError):
-            return
+            found = self._cluster.find(resources.PODS, self._pod.name)
         except UnreachableError:
-            pass  # the network is gone for a while: the job goes on without us
-        since, tail = told.overlap() or since, None
-        fate = _fate(cluster, pod, container)
-        if fate != "running":
-            # What was written between the end of the stream and the end of the container.
-            rest = [] if fate == "gone" else read(
-                cluster, pod.name, container, pod.replica, since=since, previous=fate == "replaced"
-            )  # fmt: skip
-            yield from (line for line in rest if told.is_new(line))
-            return
-        waits = pauses() if came else waits
-        time.sleep(next(waits))
-
-
-def _fate(cluster: "Cluster", pod: Pod, container: str) -> str:
-    """Say what became of a container: running, ended, replaced by its next start, or gone."""
-    try:
-        found = cluster.find(resources.PODS, pod.name)
-    except UnreachableError:
-        return "running"
-    if found is None or found["metadata"].get("uid") != pod.uid:
-        return "gone"
-    now = next((each for each in state_json.pod(found).containers if each.name == container), None)
-    before = next((each for each in pod.containers if each.name == container), None)
-    if now is None:
-        return "gone"
-    if before is not None and now.restarts > before.restarts:
-        return "replaced"
-    return "running" if now.state == "running" else "ended"
+            return "running", self.restarts
+        if found is None or found["metadata"].get("uid") != self._pod.uid:
+            return "gone", self.restarts
+        for container in state_json.pod(found).containers:
+            if container.name == self._container:
+                fate = "running" if container.state == "running" else "ended"
+                return fate, container.restarts
+        return "gone", self.restarts
 
 
 class _Recent:
@@ -143,7 +158,7 @@ class _Recent:
         start = self._start()
         self._lines = [known for known in self._lines if known.time >= start]
         self._again = Counter(self._lines)
-        return f"{start[:19]}Z"
+        return f"{start[:19]}Z" if start else ""
 
     def _start(self) -> str:
         latest = max(line.time for line in self._lines)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from job import storage
 from launcher import log_lines, resources, run_directory, state_json
 from launcher.errors import LauncherError, NotFoundError, UnreachableError
-from launcher.log_lines import Line
+from launcher.log_lines import Line, Tail
 from launcher.state import MAIN_CONTAINER, Job, Pod
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class Follower:
         self._selection = selection
         self._note = note
         self._events: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=10_000)
-        self._followed: dict[tuple[str, int], bool] = {}
+        self._tails: dict[str, Tail] = {}
+        self._active: set[str] = set()
+        self._latest: dict[str, Pod] = {}
         self._over = False
         self._pods = f"{module.POD_LABEL}={job.name}"
 
@@ -119,16 +121,17 @@ class Follower:
         self._look_at_pods()
         self._watch(resources.PODS, "pod", labels=self._pods)
         self._watch(self._module.RESOURCE, "job", fields=f"metadata.name={self._job.name}")
-        while not (self._over and not any(self._followed.values()) and self._events.empty()):
+        while not (self._over and not self._active and self._events.empty()):
             kind, value = self._events.get()
             if kind == "line":
                 yield value
             elif kind == "pod":
-                self._pod(value)
+                self._look_at(state_json.pod(value))
             elif kind == "job":
                 self._job_changed(*value)
             elif kind == "ended":
-                self._followed[value] = False
+                self._active.discard(value)
+                self._look_at(self._latest[value])  # it may run again already
             elif kind == "note":
                 self._note(value)
             elif kind == "error":
@@ -136,7 +139,7 @@ class Follower:
 
     def _look_at_pods(self) -> None:
         for item in self._cluster.list_all(resources.PODS, labels=self._pods):
-            self._pod(item)
+            self._look_at(state_json.pod(item))
 
     def _watch(
         self, resource: resources.Resource, kind: str, *, labels: str = "", fields: str = ""
@@ -168,29 +171,30 @@ class Follower:
             self._look_at_pods()  # one that began and ended just now is not missed
         self._over = over
 
-    def _pod(self, item: dict[str, Any]) -> None:
-        pod = state_json.pod(item)
-        if not self._selection.has(pod.replica) or pod.main is None:
+    def _look_at(self, pod: Pod) -> None:
+        """Follow a pod whose container has begun to write, unless that is done already."""
+        main = pod.main
+        if not self._selection.has(pod.replica) or main is None:
             return
-        if pod.main.state not in ("running", "terminated"):
-            return
-        key = (pod.uid, pod.main.restarts)
-        if key in self._followed:
-            return
-        first = not self._followed
-        again = pod.main.restarts > 0 or (pod.attempt > 0 and not first)
-        if again:
+        known = self._latest.get(pod.uid)
+        if known is not None and known.main and main.restarts > known.main.restarts:
             self._note(f"{pod.replica} starts again")
-        self._followed[key] = True
-        threading.Thread(target=self._follow_thread, args=(pod, key), daemon=True).start()
+        self._latest[pod.uid] = pod
+        if main.state not in ("running", "terminated") or pod.uid in self._active:
+            return
+        tail = self._tails.get(pod.uid)
+        if tail is not None and main.restarts <= tail.restarts:
+            return
+        if tail is None:
+            tail = self._tails[pod.uid] = Tail(self._cluster, pod, main.name)
+        tail.restarts = main.restarts
+        self._active.add(pod.uid)
+        threading.Thread(target=self._follow_thread, args=(pod, tail), daemon=True).start()
 
-    def _follow_thread(self, pod: Pod, key: tuple[str, int]) -> None:
+    def _follow_thread(self, pod: Pod, tail: Tail) -> None:
         try:
-            for line in log_lines.follow(
-                self._cluster, pod, _container(pod),
-                since=self._selection.since(), tail=self._selection.tail,
-            ):  # fmt: skip
+            for line in tail.follow(since=self._selection.since(), tail=self._selection.tail):
                 self._events.put(("line", line))
         except LauncherError as error:
             self._events.put(("note", f"log of {pod.replica}: {error}"))
-        self._events.put(("ended", key))
+        self._events.put(("ended", pod.uid))

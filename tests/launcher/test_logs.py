@@ -69,7 +69,7 @@ def test_a_broken_connection_neither_loses_nor_repeats_lines(
         server.put(shapes.pod(0, phase="Succeeded", state=shapes.ended(0)))
 
     threading.Timer(0.6, finish).start()
-    seen = [line.text for line in log_lines.follow(cluster, pod, "tensorflow")]
+    seen = [line.text for line in log_lines.Tail(cluster, pod, "tensorflow").follow()]
     assert seen == ["same", "same", "x", "y", "z"]
 
 

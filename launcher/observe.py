@@ -4,6 +4,7 @@ A part that cannot be read (no permission, no metrics, a bucket that does not an
 `State.unknown` and never keeps the rest from being shown.
 """
 
+import dataclasses
 import datetime
 import difflib
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from launcher import backends, capacity, kueue, resources, run_directory, state_
 from launcher.background import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.run_directory import RunFacts
-from launcher.state import MAIN_CONTAINER, Capacity, Job, Pod, State
+from launcher.state import MAIN_CONTAINER, Capacity, Event, Job, Pod, State
 
 if TYPE_CHECKING:
     from launcher.cluster import Cluster
@@ -133,11 +134,12 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
     names = {job.name, *(pod.name for pod in pods)}
     if queued.workload:
         names.add(queued.workload.name)
+    events = state_json.events(raw_events, names, f"{job.name}-")
     return State(
-        job=job,
+        job=_with_restarts(job, events),
         now=datetime.datetime.now(datetime.UTC),
         pods=tuple(pods),
-        events=state_json.events(raw_events, names, f"{job.name}-"),
+        events=events,
         workload=queued.workload,
         queue=queued.queue,
         kueue_handles=queued.handles,
@@ -148,6 +150,14 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
         checkpoint_step=facts.checkpoint_step,
         unknown=tuple(parts.unknown),
     )
+
+
+def _with_restarts(job: Job, events: tuple[Event, ...]) -> Job:
+    """Count a TFJob's restarts: the operator keeps no number, but tells of each."""
+    if job.kind != "TFJob":
+        return job
+    told = sum(event.count for event in events if event.reason == "TFJobRestarting")
+    return dataclasses.replace(job, restarts=told)
 
 
 class _Parts:

@@ -78,7 +78,7 @@ def queue(subject: Subject) -> Iterator[Result]:
         return
     name = spec.scheduling.queue
     if not subject.cluster.serves(resources.LOCAL_QUEUES):
-        yield failed("Kueue is not installed", "leave --queue out, or have Kueue installed")
+        yield _no_kueue(subject)
         return
     there = subject.cluster.find(resources.LOCAL_QUEUES, name)
     if there is None:
@@ -98,6 +98,15 @@ def queue(subject: Subject) -> Iterator[Result]:
     if stopped:
         yield warning(f"queue {name!r} is stopped: {stopped[0].get('message')}", "ask its owner")
     yield from _handled(subject, spec.backend, name)
+
+
+def _no_kueue(subject: Subject) -> Result:
+    try:
+        subject.cluster.read(f"/apis/{resources.LOCAL_QUEUES.group}")
+    except LauncherError:
+        return failed("Kueue is not installed", "leave --queue out, or have Kueue installed")
+    wanted = resources.LOCAL_QUEUES.api_version
+    return failed(f"this Kueue is too old: it does not serve {wanted}", "have it upgraded")
 
 
 def _handled(subject: Subject, backend: str, queue_name: str) -> Iterator[Result]:

@@ -16,7 +16,7 @@ _UNRESOLVED = re.compile(
 )
 _STORAGE = re.compile(
     r"(?i)(gs://|storage|bucket).*(retry|trying again|unreachable|does not answer|timed? ?out)"
-    r"|(retry|trying again).*(gs://|storage|bucket)"
+    r"|(retry|trying again).*(gs://|storage|bucket)|storage fails since"
 )
 _STRAGGLER = re.compile(r"(?i)(straggler|slowest worker|waits? for worker).*")
 

@@ -45,7 +45,9 @@ SITUATIONS = [
         name="waiting for storage",
         job=tfjob(CREATED, RUNNING),
         pods=[pod(0, state=running()), pod(1, state=running())],
-        logs={"mnist-worker-1": "gs://bucket/food101: 503, trying again in 8 s"},
+        logs={
+            "mnist-worker-1": "gs://b/a: storage fails since 35 s (503); trying for another 265 s"
+        },
         expect="storage", level="warning", says=("worker-1", "waits for storage", "503"),
     ),
     Situation(

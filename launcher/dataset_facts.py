@@ -57,7 +57,9 @@ def _try_to_read(path: str, found: list[Any]) -> None:
     try:
         if path.startswith(REMOTE):
             from job import storage
+            from launcher import patience
 
+            patience.be_brief()
             text = storage.read_bytes(path)
         else:
             with open(path, "rb") as file:

@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from job import storage
 
-_BLOCK_BYTES = 8 << 20
 _BLOCKS_AHEAD = 6
 
 
@@ -15,10 +14,15 @@ class ReadAhead(io.RawIOBase):
 
     One request after the other would leave the network idle whenever the reader works, and the
     reader idle whenever the network does.
+
+    Args:
+        path: The file, in a bucket.
+        block_bytes: Size of one request.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, block_bytes: int = 8 << 20) -> None:
         self._path = path
+        self._block_bytes = block_bytes
         self._size = storage.stat(path).size
         self._requested = 0
         self._position = 0
@@ -52,7 +56,7 @@ class ReadAhead(io.RawIOBase):
 
     def _next_block(self) -> memoryview:
         while len(self._ahead) < _BLOCKS_AHEAD and self._requested < self._size:
-            end = min(self._requested + _BLOCK_BYTES, self._size)
+            end = min(self._requested + self._block_bytes, self._size)
             self._ahead.append(
                 self._threads.submit(storage.read_bytes, self._path, self._requested, end)
             )

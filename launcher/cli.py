@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from job.errors import ConfigError, JobError
 from launcher import arguments, commands
@@ -27,6 +27,13 @@ _EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 tim
 
 class _Parser(argparse.ArgumentParser):
     """An argparse parser with a short usage line and with UsageErrors that name what is near."""
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        """Show positional arguments in capitals, as the help shows the values of options."""
+        action = super().add_argument(*names, **settings)
+        if not action.option_strings and not action.metavar:
+            action.metavar = action.dest.upper()
+        return action
 
     def usage_line(self) -> str:
         """Name the positional arguments only; the options stand below."""

@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 
 from job.config import TrainConfig
-from job.exchange_plan import Method, Plan, plan_exchange
+from job.exchange_bundles import Method
+from job.exchange_plan import Plan, plan_exchange
 from job.schedule import total_steps
 from job.vgg19_shapes import conv_layers, head_layers, layer_shapes
 from launcher import accelerators, sizing, units
@@ -17,6 +18,8 @@ from launcher.spec import JobSpec
 
 _GPU_RESERVED_BYTES = round(1.5 * units.GIB)
 """CUDA context, cuDNN workspace and fragmentation."""
+_CPU_RESERVED_BYTES = round(0.7 * units.GIB)
+"""Python, TensorFlow and the input pipeline."""
 _UTILISATION = 0.35
 _CPU_GFLOPS = 60.0
 """One core with AVX2 or AVX-512 through oneDNN, float32."""
@@ -60,7 +63,7 @@ def estimate(spec: JobSpec, config: TrainConfig, facts: DatasetFacts) -> Estimat
         steps=total_steps(config, facts.train_examples),
         replicas=replicas,
         per_replica_batch=per_replica,
-        memory_bytes=memory + (_GPU_RESERVED_BYTES if gpus else 0),
+        memory_bytes=memory + (_GPU_RESERVED_BYTES if gpus else _CPU_RESERVED_BYTES),
         memory_limit_bytes=_memory_limit(spec),
         compute_s=per_replica * flops_per_image(config, facts.classes) / rate,
         exchange_s=plan.planned.seconds if plan else 0.0,
@@ -136,7 +139,7 @@ def _rate(spec: JobSpec, config: TrainConfig) -> tuple[float, str]:
     """Give FLOP/s of one replica, and the assumption behind it."""
     if not spec.resources.gpus:
         cores = spec.resources.millicpus / 1000
-        return cores * _CPU_GFLOPS * 1e9, f"{_CPU_GFLOPS:g} GFLOP/s on each of {cores:g} CPUs"
+        return cores * _CPU_GFLOPS * 1e9, f"{_CPU_GFLOPS:g} GFLOP/s per CPU ({cores:g})"
     model = spec.scheduling.accelerator
     peak = accelerators.describe(model).peak_tflops / (2 if config.precision == "float32" else 1)
     shown = model or "an unnamed GPU (give --accelerator)"

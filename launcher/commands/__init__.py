@@ -61,7 +61,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("run a job", ("submit", "render", "diff")),
     ("follow a job", ("list", "status", "why", "logs", "wait", "top")),
     ("change a job", ("suspend", "unsuspend", "resume", "cancel", "delete")),
-    ("data and models", ("make-tfrecords", "evaluate", "export", "tensorboard")),
+    ("data and models", ("make-tfrecords", "evaluate", "export", "predict", "tensorboard")),
     ("set up", ("init", "setup", "check", "image", "completion", "version")),
 )
 

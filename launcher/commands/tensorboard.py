@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare whose curves to show, and from where."""
     from launcher import settings
 
-    parser.add_argument("run_or_job", metavar="RUN", help="run directory, or name of a job")
+    parser.add_argument("run_or_job", metavar="RUN", help="name of a job, or a folder of runs")
     parser.add_argument(
         "--port", metavar="N", type=int, default=6006,
         help="port of this machine (default: 6006; 0 takes a free one)",
@@ -50,12 +50,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from job import layout
     from launcher import run_paths
 
-    run_directory = run_paths.run_directory(args.run_or_job, context)
+    logdir = run_paths.run_directory(args.run_or_job, context)
+    if "/" not in args.run_or_job:
+        logdir = layout.logs_dir(logdir)  # a path may well hold many runs
     if not args.in_cluster:
-        return _here(run_directory, args, context)
-    if "://" not in run_directory:
-        raise UsageError(f"{run_directory} is on this machine; --in-cluster needs gs://…")
-    return _in_cluster(layout.logs_dir(run_directory), args, context)
+        return _here(logdir, args, context)
+    if "://" not in logdir:
+        raise UsageError(f"{logdir} is on this machine; --in-cluster needs gs://…")
+    return _in_cluster(logdir, args, context)
 
 
 def _here(logdir: str, args: argparse.Namespace, context: Context) -> int:

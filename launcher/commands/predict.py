@@ -1,0 +1,81 @@
+"""`launcher predict`: classify the images of a bucket or a folder, shared by several tasks."""
+
+import argparse
+
+from launcher import arguments
+from launcher.context import Context
+
+NAME = "predict"
+HELP = "Classify images with an exported model."
+EPILOG = """Flags of the prediction go after --; `python -m job.predict --help` lists them.
+
+The images are listed before anything starts; the listing stays as it is, so that started again
+(--resume) the tasks do what is missing and nothing twice.
+
+examples:
+  launcher predict --model gs://b/model --images gs://b/photos --output gs://b/out --gpus 8
+  launcher predict --model gs://b/model --images 'gs://b/2026/**/*.jpg' --output gs://b/out --spot
+  launcher predict --backend local --model model --images photos --output out -- --gallery
+  launcher predict --model gs://b/model --images gs://b/photos --output gs://b/out --resume"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare model, images and output, and how many tasks share the work."""
+    from job.config import PredictConfig
+
+    what = parser.add_argument_group("what to predict")
+    what.add_argument("--model", metavar="PATH", required=True, help="exported model")
+    what.add_argument(
+        "--images", metavar="PATH", required=True,
+        help="folder, bucket prefix, glob, list, dataset or .tar, local or gs://",
+    )  # fmt: skip
+    what.add_argument("--output", metavar="PATH", required=True, dest="target",
+                      help="predictions directory to write")  # fmt: skip
+    what.add_argument("--gpus", metavar="N", type=int, default=0, dest="task_gpus",
+                      help="GPUs, one for each task (default: 0, CPUs)")  # fmt: skip
+    what.add_argument(
+        "--tasks", metavar="N", type=int,
+        help="pods that share the work (default: from the number of images)",
+    )  # fmt: skip
+    what.add_argument(
+        "--resume", action="store_true",
+        help="start the tasks of a failed job again, for what is missing",
+    )  # fmt: skip
+    arguments.add_task(parser, "image")
+    arguments.add_sending(parser, output_flags=("-o",))
+    arguments.accept_job_flags(parser, PredictConfig)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """List the images, show what the job will cost, send it or run it here."""
+    from job import flags
+    from job.config import PredictConfig
+    from launcher import prediction, task_commands
+
+    config = flags.parse(
+        PredictConfig,
+        [f"--model={args.model}", f"--images={args.images}", f"--output={args.target}",
+         *args.job_flags],
+    )  # fmt: skip
+    work = prediction.plan(
+        config,
+        tasks=args.tasks,
+        gpus=args.task_gpus,
+        here=args.task_backend == "local",
+        may_list=not args.dry_run,
+        resume=args.resume,
+    )
+    if work.is_complete:
+        context.output.print(f"complete already: {config.output}")
+        return 0
+    args.name = args.name or work.name
+    code = task_commands.run(
+        "predict", config, config.output, args, context,
+        rows=[("model", config.model), ("images", config.images), ("output", config.output),
+              *work.rows],
+        tasks_count=work.tasks,
+        gpus=1 if args.task_gpus else 0,
+    )  # fmt: skip
+    for line in prediction.totals(config.output) if code == 0 else ():
+        context.output.print(line)
+    return code

@@ -1,0 +1,247 @@
+"""`python -m job.predict` as a user runs it, on good and on bad input."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from job import entry, layout, storage
+from job.config import PredictConfig
+from job.exit_codes import ExitCode
+from job.image_reader import REASONS
+from job.predict import predict
+from job.prediction_parts import decode_rows
+from tests.job.exported_model import make_model
+from tests.job.pictures import encoded, jpeg, scene, write_files
+from tests.job.test_evaluate import assert_one_line
+from tests.job.trained_run import CLASSES, read_json
+
+EVIL = "2/<b>&.jpg"
+GOOD = {f"{number % 3}/{number:03d}.jpg": jpeg(number) for number in range(39)} | {EVIL: jpeg(99)}
+BAD = {
+    "0/cut.jpg": jpeg(1)[:400],
+    "1/empty.jpg": b"",
+    "1/<i>.jpg": b"this is no image at all",
+    "2/photo.webp": encoded(scene(3), "WEBP"),
+}
+REASON = {
+    "cut.jpg": "damaged",
+    "empty.jpg": "empty",
+    "<i>.jpg": "unsupported_format",
+    "photo.webp": "unsupported_format",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def signatures(model):
+    loaded = tf.saved_model.load(model)
+    # The functions hold their variables weakly.
+    yield loaded.signatures
+    del loaded
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("images")
+    return str(write_files(folder, GOOD | BAD | {"notes.txt": b"not asked for"}))
+
+
+def call(model: str, images: str, output: object, *args: str) -> int:
+    return entry.run(
+        predict,
+        PredictConfig,
+        program="python -m job.predict",
+        description="",
+        args=[
+            f"--model={model}", f"--images={images}", f"--output={output}", "--batch_size=8",
+            "--precision=float32", "--top_k=7", *args,
+        ],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(model, images, tmp_path_factory) -> Path:
+    """The output of one whole prediction, with embeddings and gallery."""
+    output = tmp_path_factory.mktemp("outputs") / "out"
+    assert call(model, images, output, "--embedding", "--gallery") == ExitCode.DONE
+    return output
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "out"))
+
+
+def rows(output: object, what: str = "part") -> list[dict]:
+    """All rows of all parts, from wherever the output lies."""
+    found = [s.path for s in storage.list_files(str(output)) if f"/{what}-" in s.path]
+    return [
+        row
+        for path in found
+        for row in decode_rows(storage.read_bytes(path), path.rpartition(".")[2])
+    ]
+
+
+def names(output: object, what: str = "part") -> list[str]:
+    return [row["image"] for row in rows(output, what)]
+
+
+def all_good(images: str) -> list[str]:
+    return sorted(f"{images}/{name}" for name in GOOD)
+
+
+def assert_says(found: list[dict], probabilities: np.ndarray) -> None:
+    for row, wanted in zip(found, probabilities, strict=True):
+        by_label = {guess["label"]: guess["probability"] for guess in row["top"]}
+        np.testing.assert_allclose([by_label[i] for i in range(7)], wanted, atol=2e-6)
+
+
+def test_every_image_is_predicted_or_rejected_with_a_reason(finished, images) -> None:
+    assert names(finished) == all_good(images)
+    reasons = {row["image"].rpartition("/")[2]: row["reason"] for row in rows(finished, "rejects")}
+    assert reasons == REASON
+    assert set(reasons.values()) <= set(REASONS)
+    summary = read_json(layout.summary_file(str(finished)))
+    assert (summary["seen"], summary["predicted"], summary["rejected"]) == (44, 40, 4)
+    assert summary["reasons"] == {"damaged": 1, "empty": 1, "unsupported_format": 2}
+    assert {row["generation"] for row in rows(finished)} <= {
+        os.stat(name).st_mtime_ns for name in all_good(images)
+    }
+
+
+def test_predictions_are_what_the_exported_model_says(finished, signatures) -> None:
+    """The same decoder and the same weights: batches aside, no difference."""
+    found = rows(finished)
+    contents = tf.constant([Path(row["image"]).read_bytes() for row in found])
+    answer = signatures["features"](images=contents)
+    assert_says(found, answer["probabilities"].numpy())
+    for row, embedding in zip(found, answer["embedding"].numpy(), strict=True):
+        assert [guess["class"] for guess in row["top"]] == [
+            CLASSES[guess["label"]] for guess in row["top"]
+        ]
+        np.testing.assert_allclose(row["embedding"], embedding, rtol=1e-4, atol=2e-6)
+
+
+def test_the_gallery_is_one_escaped_page(finished) -> None:
+    page = Path(layout.gallery_file(str(finished))).read_text()
+    assert page.count("data:image/jpeg;base64,") == 40
+    assert "&lt;b&gt;&amp;.jpg" in page
+    assert "&lt;i&gt;.jpg" in page
+    assert not re.search(r"<b>&|<i>\.jpg|<script", page)
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:|//)""", page)
+
+
+def test_parquet_in_another_precision_holds_the_same(finished, model, images, tmp_path) -> None:
+    """bfloat16 of a model exported in float32 uses the same weights."""
+    args = ("--embedding", "--format=parquet", "--precision=bfloat16")
+    assert call(model, images, tmp_path / "out", *args) == 0
+    for one, other in zip(rows(finished), rows(tmp_path / "out"), strict=True):
+        assert one["image"] == other["image"]
+        probability = {guess["label"]: guess["probability"] for guess in other["top"]}
+        for guess in one["top"]:
+            assert probability[guess["label"]] == pytest.approx(guess["probability"], abs=0.1)
+        np.testing.assert_allclose(one["embedding"], other["embedding"], atol=0.1)
+
+
+@pytest.mark.parametrize("tta", ["flip", "ten_crop", "dense"])
+def test_views_are_averaged(model, signatures, images, tmp_path, tta) -> None:
+    assert call(model, f"{images}/0/00*.jpg", tmp_path / "out", f"--tta={tta}") == 0
+    found = rows(tmp_path / "out")
+    contents = tf.constant([Path(row["image"]).read_bytes() for row in found])
+    prefix = "" if tta == "flip" else "dense_"
+    pixels = signatures[f"{prefix}decode"](images=contents)["pixels"].numpy()
+    if tta == "dense":
+        views, score = [pixels], signatures["dense_pixels"]
+    elif tta == "flip":
+        views, score = [pixels, pixels[:, :, ::-1]], signatures["pixels"]
+    else:
+        end = pixels.shape[1] - 32
+        places = ((0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2))
+        crops = [pixels[:, top : top + 32, left : left + 32] for top, left in places]
+        views, score = [*crops, *(crop[:, :, ::-1] for crop in crops)], signatures["pixels"]
+    answers = [score(pixels=tf.constant(view))["probabilities"].numpy() for view in views]
+    assert_says(found, np.mean(answers, axis=0))
+
+
+def test_later_changes_to_the_images_change_nothing(model, tmp_path) -> None:
+    """Tasks share the images as they were first listed: what is added is not seen, what is
+    replaced or removed is rejected, never swapped."""
+    images, output = str(write_files(tmp_path / "images", GOOD | BAD)), tmp_path / "out"
+    assert call(model, images, output, "--task_index=0", "--num_tasks=3") == 0
+    replaced, removed = [name for name in all_good(images) if "b>" not in name][-2:]
+    Path(images, "0/aaa.jpg").write_bytes(jpeg(1))
+    Path(replaced).write_bytes(jpeg(99))
+    Path(removed).unlink()
+    for task in (2, 1):
+        assert not (output / "summary.json").exists()
+        assert call(model, images, output, f"--task_index={task}", "--num_tasks=3") == 0
+    reasons = {row["image"]: row["reason"] for row in rows(output, "rejects")}
+    assert (reasons[replaced], reasons[removed]) == ("changed", "not_found")
+    assert names(output) == [n for n in all_good(images) if n not in (replaced, removed)]
+    assert read_json(layout.summary_file(str(output)))["seen"] == 44
+
+
+def test_only_missing_parts_are_done_again(copy, model, images) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in copy.glob("part-*")}
+    (copy / "summary.json").unlink()
+    lost = copy / "part-00001-of-00003.jsonl"
+    lost.unlink()
+    assert call(model, images, copy, "--embedding") == 0
+    after = {path.name: path.stat().st_mtime_ns for path in copy.glob("part-*")}
+    assert {name for name in after if after[name] != before[name]} == {lost.name}
+    assert names(copy) == all_good(images)
+    assert read_json(layout.summary_file(str(copy)))["seen"] == 44
+
+
+def test_everything_may_lie_in_a_bucket(model, bucket) -> None:
+    for path in Path(model).rglob("*"):
+        if path.is_file():
+            storage.upload(str(path), f"{bucket}/model/{path.relative_to(model)}")
+    for name, content in (GOOD | BAD).items():
+        storage.write_bytes(f"{bucket}/images/{name}", content)
+    output = f"{bucket}/out"
+    assert call(f"{bucket}/model", f"{bucket}/images", output, "--num_tasks=2") == 0
+    replaced = all_good(f"{bucket}/images")[-2]
+    storage.write_bytes(replaced, jpeg(77))
+    task = ("--task_index=1", "--num_tasks=2", "--gallery")
+    assert call(f"{bucket}/model", f"{bucket}/images", output, *task) == 0
+    summary = json.loads(storage.read_bytes(layout.summary_file(output)))
+    assert summary["reasons"]["changed"] == 1
+    assert (summary["seen"], summary["predicted"]) == (44, 39)
+    assert storage.exists(layout.gallery_file(output))
+
+
+def test_bad_input_is_one_line(model, images, tmp_path, capsys) -> None:
+    output = tmp_path / "out"
+    assert call(str(tmp_path), images, output) == ExitCode.INPUT_MISSING
+    assert_one_line(capsys, "not a complete model")
+    assert call(model, str(tmp_path / "nowhere"), output) == ExitCode.INPUT_MISSING
+    assert_one_line(capsys, "nowhere")
+    assert call(model, images, images) == ExitCode.BAD_CONFIG
+    assert_one_line(capsys, "no part of a prediction")
+    assert call(model, images, output, "--top_k=8") == ExitCode.BAD_CONFIG
+    assert_one_line(capsys, "top_k 8")
+
+
+def test_an_output_is_of_one_prediction_only(finished, model, images, capsys) -> None:
+    assert call(model, f"{images}/0", finished) == ExitCode.BAD_CONFIG
+    assert_one_line(capsys, "holds predictions for")
+    assert call(model, images, finished, "--embedding", "--tta=flip") == ExitCode.BAD_CONFIG
+    assert_one_line(capsys, "tta none, not flip")
+
+
+def test_a_damaged_model_is_named(model, images, tmp_path, capsys) -> None:
+    damaged = Path(shutil.copytree(model, tmp_path / "model"))
+    (damaged / layout.SAVED_MODEL_FILE).write_bytes(b"not what it was")
+    assert call(str(damaged), images, tmp_path / "out") == ExitCode.BAD_DATA
+    assert_one_line(capsys, "saved_model.pb is damaged")

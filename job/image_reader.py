@@ -43,6 +43,7 @@ REASONS = {
     "too_many_pixels": "decoding it would take too much memory",
     "unsupported_format": "it is no JPEG, PNG, GIF or BMP",
     "damaged": "it cannot be decoded",
+    "unreadable_then": "an attempt that was interrupted could not use it",
     "not_finite": "the model gave no finite probabilities for it",
 }
 

@@ -1,8 +1,9 @@
 """The files of a prediction: parts, rejects, counts and the summary.
 
-The rejects of a part are written first, its predictions after them on the condition that no other
-attempt has written any: whoever's predictions are there owns the part. A part's counts follow,
-and the summary, last, adds up the counts of all parts once they are all there.
+The predictions of a part are written on the condition that nobody has written any: whoever's are
+there own the part. Its rejects follow: they are the part's other images, so that it does not
+matter who writes them, should the owner die in between; the part is finished once they are
+there. The summary, last, adds up the counts of all parts.
 """
 
 import io
@@ -16,7 +17,7 @@ from typing import Any
 from job import layout, storage
 from job.errors import DataError
 from job.listing import Listing
-from job.storage_interface import ABSENT, NotFoundError, PreconditionError
+from job.storage_interface import NotFoundError, PreconditionError
 
 _READS_AT_ONCE = 16
 
@@ -75,27 +76,23 @@ class PartStore:
         return layout.join(self._listing.output, name)
 
     def finished(self, parts: Iterable[int]) -> set[int]:
-        """Say which of some parts are committed: one listing, however many they are."""
+        """Say which of some parts are finished: one listing, however many they are."""
         there = {stat.path for stat in storage.list_files(self._listing.output)}
-        return {part for part in parts if self.part_path(part) in there}
+        return {part for part in parts if {self.part_path(part), self.rejects_path(part)} <= there}
 
     def commit(self, part: int, rows: PartRows) -> bool:
-        """Write a part; False if another attempt was first, whose files then stay."""
+        """Write a part; False if another attempt was first, whose predictions then stay."""
         expected = len(self._listing.part_range(part))
         if rows.seen != expected:
             raise AssertionError(f"part {part} has {rows.seen} rows for {expected} images")
-        rejects = _to_jsonl(rows.rejects)
-        before = self._write_rejects(part, rejects)
-        content = encode_rows(rows.predictions, self._format)
-        try:
-            storage.write_bytes(self.part_path(part), content, if_absent=True)
-        except PreconditionError:
-            if before is not None:
-                self._write_rejects(part, before)
-            return False
-        self._write_rejects(part, rejects)
-        self._write_counts(part, counts_of(rows))
-        return True
+        won = _written(self.part_path(part), encode_rows(rows.predictions, self._format))
+        if not won:
+            if storage.exists(self.rejects_path(part)):
+                return False
+            rows = self._beside_committed(part, rows)
+        if _written(self.rejects_path(part), _to_jsonl(rows.rejects)):
+            self._write_counts(part, counts_of(rows))
+        return won
 
     def counts(self, part: int) -> Counts:
         """Read a committed part's counts; make them up from its files if they are missing.
@@ -142,20 +139,27 @@ class PartStore:
         predictions = decode_rows(storage.read_bytes(self.part_path(part)), self._format)
         return predictions, _from_jsonl(storage.read_bytes(self.rejects_path(part)))
 
-    def _write_rejects(self, part: int, content: bytes) -> bytes | None:
-        """Write a part's rejects; gives what another attempt had left there, if it differs."""
-        path = self.rejects_path(part)
-        try:
-            storage.write_bytes(path, content, if_absent=True)
-        except PreconditionError:
-            there = storage.stat(path)
-            before = storage.read_bytes(path)
-            if before == content:
-                return None
-            generation = ABSENT if there.generation is None else there.generation
-            storage.write_bytes(path, content, if_generation_match=generation)
-            return before
-        return None
+    def _beside_committed(self, part: int, rows: PartRows) -> PartRows:
+        """Give the committed predictions of an attempt that died, and rejects that complete them.
+
+        An image that is readable now but was not then stays rejected: its part is committed.
+        """
+        committed = decode_rows(storage.read_bytes(self.part_path(part)), self._format)
+        there = {row["image"] for row in committed}
+        rejects = [
+            row for row in rows.rejects if not there & {row["image"], _as_text(row["image"])}
+        ]
+        rejects += [
+            {
+                "image": row["image"],
+                "generation": row["generation"],
+                "reason": "unreadable_then",
+                "detail": "an attempt that was interrupted could not use it",
+            }
+            for row in rows.predictions
+            if not there & {row["image"], _as_text(row["image"])}
+        ]
+        return PartRows(committed, sorted(rejects, key=lambda row: str(row["image"])))
 
     def _write_counts(self, part: int, counts: Counts) -> None:
         content = {"predicted": counts.predicted, "reasons": dict(counts.reasons)}
@@ -203,10 +207,7 @@ def encode_rows(rows: Sequence[Mapping[str, Any]], file_format: str) -> bytes:
     import pyarrow.parquet
 
     schema = _parquet_schema(pyarrow)
-    # A name may hold bytes that are no UTF-8; Parquet's text must be.
-    named = [
-        {**row, "image": row["image"].encode("utf-8", "backslashreplace").decode()} for row in rows
-    ]
+    named = [{**row, "image": _as_text(row["image"])} for row in rows]
     target = io.BytesIO()
     pyarrow.parquet.write_table(
         pyarrow.Table.from_pylist(named, schema=schema), target, compression="zstd"
@@ -241,6 +242,20 @@ def _parquet_schema(pyarrow: Any) -> Any:
             ("model", pyarrow.string()),
         ]
     )
+
+
+def _written(path: str, content: bytes) -> bool:
+    """Write a file; False if there is one already."""
+    try:
+        storage.write_bytes(path, content, if_absent=True)
+    except PreconditionError:
+        return False
+    return True
+
+
+def _as_text(name: str) -> str:
+    """Write a name in UTF-8: file names may hold bytes that are none, and Parquet's text not."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _to_jsonl(rows: Iterable[Mapping[str, Any]]) -> bytes:

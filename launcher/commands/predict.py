@@ -76,6 +76,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         tasks_count=work.tasks,
         gpus=1 if args.task_gpus else 0,
     )  # fmt: skip
-    for line in prediction.totals(config.output) if code == 0 else ():
+    for line in () if code or args.dry_run else prediction.totals(config.output):
         context.output.print(line)
     return code

@@ -146,7 +146,7 @@ def _closing_words(run: str, model: str) -> None:
         f"\nreport:      {os.path.abspath(layout.report_file(layout.report_dir(run)))}"
         f"\nmodel:       {os.path.abspath(model)}"
         f"\nTensorBoard: {os.path.abspath(layout.logs_dir(run))}; open it with"
-        f"\n  {os.path.relpath(sys.executable)} -m launcher tensorboard --logdir "
+        f"\n  {os.path.relpath(sys.executable)} -m launcher tensorboard --logdir="
         f"{os.path.relpath(layout.logs_dir(run))}"
     )
 

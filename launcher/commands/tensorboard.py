@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from launcher import arguments
 from launcher.context import Context
@@ -19,6 +20,7 @@ beside the logs, a port of this machine leads to it, and it goes when its job go
 examples:
   launcher tensorboard vgg19-4f2a1c
   launcher tensorboard gs://my-bucket/runs --port 6007
+  launcher tensorboard --logdir gs://my-bucket/runs/a/logs --logdir runs/b/logs
   launcher tensorboard vgg19-4f2a1c --in-cluster"""
 
 _POLL_S = 1.0
@@ -28,7 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare whose curves to show, and from where."""
     from launcher import settings
 
-    parser.add_argument("run_or_job", metavar="RUN", help="name of a job, or a folder of runs")
+    parser.add_argument(
+        "run_or_job", metavar="RUN", nargs="?", help="name of a job, or a folder of runs"
+    )
+    parser.add_argument(
+        "--logdir", metavar="PATH", action="append", default=[],
+        help="folder of logs or of runs; may be repeated to see several side by side",
+    )  # fmt: skip
     parser.add_argument(
         "--port", metavar="N", type=int, default=6006,
         help="port of this machine (default: 6006; 0 takes a free one)",
@@ -47,21 +55,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Show the curves until Ctrl-C."""
-    from job import layout
-    from launcher import run_paths
-
-    logdir = run_paths.run_directory(args.run_or_job, context)
-    if "/" not in args.run_or_job:
-        logdir = layout.logs_dir(logdir)  # a path may well hold many runs
+    folders = _folders(args, context)
     if not args.in_cluster:
-        return _here(logdir, args, context)
+        return _here(folders, args, context)
+    if len(folders) > 1:
+        raise UsageError("--in-cluster takes one folder; give the one that holds all the runs")
+    (logdir,) = folders
     if "://" not in logdir:
         raise UsageError(f"{logdir} is on this machine; --in-cluster needs gs://…")
     return _in_cluster(logdir, args, context)
 
 
-def _here(logdir: str, args: argparse.Namespace, context: Context) -> int:
-    needed = ["tensorboard", *(["gcsfs"] if "://" in logdir else [])]
+def _folders(args: argparse.Namespace, context: Context) -> list[str]:
+    """Give the folders to read: those of --logdir, and that of RUN."""
+    from job import layout
+    from launcher import run_paths
+
+    folders = [str(folder).rstrip("/") for folder in args.logdir]
+    if args.run_or_job:
+        folder = run_paths.run_directory(args.run_or_job, context)
+        # A path may well hold many runs; a job has one.
+        folders.append(folder if "/" in args.run_or_job else layout.logs_dir(folder))
+    if not folders:
+        raise UsageError("nothing to show: give the name of a job, a folder, or --logdir PATH")
+    return folders
+
+
+def logdir_flag(folders: Sequence[str]) -> str:
+    """Write TensorBoard's flag for one folder, or for several side by side under their names.
+
+    Raises:
+        UsageError: A path that TensorBoard cannot tell from the next one.
+    """
+    if len(folders) == 1:
+        return f"--logdir={folders[0]}"
+    for folder in folders:
+        if "," in folder:
+            raise UsageError(f"--logdir {folder}: several folders cannot have commas in them")
+    names = [folder.removesuffix("/logs").rpartition("/")[2] for folder in folders]
+    unique = [
+        name if names.count(name) == 1 else f"{name}-{number}"
+        for number, name in enumerate(names, start=1)
+    ]
+    pairs = (f"{name}:{folder}" for name, folder in zip(unique, folders, strict=True))
+    return f"--logdir_spec={','.join(pairs)}"
+
+
+def _here(folders: Sequence[str], args: argparse.Namespace, context: Context) -> int:
+    remote = any("://" in folder for folder in folders)
+    needed = ["tensorboard", *(["gcsfs"] if remote else [])]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise NotFoundError(
@@ -69,10 +111,10 @@ def _here(logdir: str, args: argparse.Namespace, context: Context) -> int:
             "'food101-vgg19[tensorboard]', or use --in-cluster"
         )
     command = [
-        sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={args.port}",
+        sys.executable, "-m", "tensorboard.main", logdir_flag(folders), f"--port={args.port}",
         "--load_fast=false", "--reload_interval=15",
     ]  # fmt: skip
-    context.output.note(f"TensorBoard reads {logdir} (Ctrl-C ends it)")
+    context.output.note(f"TensorBoard reads {', '.join(folders)} (Ctrl-C ends it)")
     context.output.stdout.flush()
     try:
         return subprocess.run(command, check=False).returncode

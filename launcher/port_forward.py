@@ -46,8 +46,9 @@ def _forward(local: socket.socket, connect: Connect, warn: Callable[[str], None]
     try:
         remote = connect()
     except LauncherError as error:
-        local.close()
+        # Told first: who sees the connection end can read why.
         warn(str(error))
+        local.close()
         return
     back = threading.Thread(target=_copy, args=(remote, local), daemon=True)
     back.start()

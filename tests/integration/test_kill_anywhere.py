@@ -93,9 +93,7 @@ def check(data: str, folder: Path, *, steps: int, rounds: int, seed: int) -> Non
 
 def test_two_kills_change_no_bit(digits_dataset, tmp_path):
     """Killed twice, at moments that differ from run to run of the test's seed."""
-    check(
-        digits_dataset, tmp_path, steps=150, rounds=2, seed=random.SystemRandom().randrange(2**31)
-    )
+    check(digits_dataset, tmp_path, steps=80, rounds=2, seed=random.SystemRandom().randrange(2**31))
 
 
 @pytest.mark.slow

@@ -6,7 +6,15 @@ keeps pods from being made, then from being placed, then from starting, then fro
 
 from collections.abc import Callable
 
-from launcher.diagnosis import admission, disruption, ending, running, scheduling, starting
+from launcher.diagnosis import (
+    admission,
+    disruption,
+    ending,
+    forming,
+    running,
+    scheduling,
+    starting,
+)
 from launcher.diagnosis.finding import Finding
 from launcher.state import State
 
@@ -26,9 +34,9 @@ RULES: tuple[Callable[[State], Finding | None], ...] = (
     disruption.preempted,
     scheduling.unschedulable,
     starting.starting,
-    running.incomplete,
-    running.storage,
-    running.peers,
+    forming.incomplete,
+    forming.storage,
+    forming.peers,
     running.stalled,
     running.slow,
     running.healthy,

@@ -237,6 +237,17 @@ class Capacity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerProgress:
+    """What one worker reports of itself, in the run's progress file."""
+
+    busy_s: float
+    """Seconds of a step in which it waits for nobody: its input and its own arithmetic."""
+    input_wait: float = 0.0
+    memory_peak_bytes: int = 0
+    """The most that its container has used since it began; 0 if it does not know."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """The run's progress file."""
 
@@ -247,6 +258,10 @@ class Progress:
     examples_per_s: float = 0.0
     input_wait: float = 0.0
     loss: float | None = None
+    step_s: float = 0.0
+    """Usual seconds of a step; 0 if it is not known yet."""
+    workers: tuple[WorkerProgress, ...] = ()
+    """By the workers' index; empty if they do not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from launcher.state import (
     Progress,
     Queue,
     Time,
+    WorkerProgress,
     Workload,
 )
 
@@ -200,7 +201,12 @@ def queue(item: Object) -> Queue:
 
 
 def progress(content: bytes) -> Progress | None:
-    """Read a run's progress file; None if it is not one (half written, or another version)."""
+    """Read a run's progress file; None if it is not one (half written, or another version).
+
+    The chief writes it every few seconds: {"state": "training" | "done" | "stopped", "step",
+    "total_steps", "time": seconds since 1970, "examples_per_s", "input_wait": 0 to 1, "loss",
+    "step_s", "workers": [{"busy_s", "input_wait", "memory_peak_bytes"}, one for each]}.
+    """
     try:
         found = json.loads(content)
         return Progress(
@@ -211,6 +217,16 @@ def progress(content: bytes) -> Progress | None:
             examples_per_s=float(found.get("examples_per_s") or 0.0),
             input_wait=float(found.get("input_wait") or 0.0),
             loss=None if found.get("loss") is None else float(found["loss"]),
+            step_s=float(found.get("step_s") or 0.0),
+            workers=tuple(_worker_progress(each) for each in found.get("workers") or ()),
         )
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+
+
+def _worker_progress(item: Object) -> WorkerProgress:
+    return WorkerProgress(
+        busy_s=float(item.get("busy_s") or 0.0),
+        input_wait=float(item.get("input_wait") or 0.0),
+        memory_peak_bytes=int(item.get("memory_peak_bytes") or 0),
+    )

@@ -1,5 +1,7 @@
 """Jobs that are over, or start again: who ended them, and whether it can go better."""
 
+import math
+
 from job import exit_codes
 from job.exit_codes import ExitCode
 from launcher import quantities, units
@@ -174,17 +176,37 @@ def _crash_evidence(state: State, crash: Crash) -> tuple[str, ...]:
 
 
 def _out_of_memory(state: State, crash: Crash) -> Finding:
-    job = state.job
-    limit = job.limits.get("memory", "")
-    shown = quantities.show("memory", quantities.parse(limit)) if limit else "its memory limit"
+    job, name = state.job, crash.pod.replica
+    text = job.limits.get("memory", "")
+    limit = quantities.parse(text) if text else 0.0
+    shown = quantities.show("memory", limit) if limit else "its memory limit"
+    peak = _memory_peak(state, name)
+    told = f"; the highest it reported was {quantities.show('memory', peak)}" if peak else ""
+    if peak and state.progress:
+        told += f", by step {state.progress.step:,}"
     return Finding(
         situation="oom-killed",
         level="failed" if job.over else "warning",
-        sentence=f"{crash.pod.replica} of {job.name} was killed for using more than its {shown}"
+        sentence=f"{name} of {job.name} was killed for using more than its {shown}{told}"
         + ("." if job.over else "; it is started again and will meet the same limit."),
         evidence=_crash_evidence(state, crash),
         mend=(
-            "give the workers more: --memory; /dev/shm and the page cache of its disks count too",
+            "give the workers more: --memory"
+            + (f" {_more_than(limit)}" if limit else "")
+            + "; /dev/shm and files in memory count too",
             "or use less: a smaller --global_batch_size, more --accumulate_steps, smaller --shm",
         ),
     )
+
+
+def _memory_peak(state: State, replica: str) -> int:
+    """Find what a worker last reported as the most that it had used; 0 if it never did."""
+    reports = state.progress.workers if state.progress else ()
+    index = replica.rpartition("-")[2]
+    known = index.isdecimal() and int(index) < len(reports)
+    return reports[int(index)].memory_peak_bytes if known else 0
+
+
+def _more_than(limit_bytes: float) -> str:
+    """Propose half as much again, in whole GiB."""
+    return f"{math.ceil(1.5 * limit_bytes / units.GIB)}Gi"

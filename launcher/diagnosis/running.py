@@ -1,110 +1,31 @@
-"""Jobs whose pods run: do they find each other, do they take steps, and how fast."""
+"""Jobs that train: how fast, what holds them back, and whether they still do."""
 
-import re
+import statistics
 
 from launcher import units
-from launcher.diagnosis.finding import Finding, clip, many, names, waiting_for
+from launcher.diagnosis.finding import Finding, clip, many, waiting_for
 from launcher.state import Pod, Progress, State, Time
 
-STALLED_AFTER_S = 300.0
+_LEAST_SILENCE_S = 300.0
+"""No step for so long is worth a word: an evaluation or a large checkpoint may take as long."""
+_SILENT_STEPS = 20
 _SLOW_INPUT = 0.25
+_STRAGGLES_FROM = 1.25
 _QUIET_START_S = 600.0
-_PEERS = re.compile(r"waiting at most [\d.]+ s for (.+)")
-_UNRESOLVED = re.compile(
-    r"(?i)name or service not known|could not be resolved|does not resolve"
-    r"|temporary failure in name resolution|nodename nor servname"
-)
-_STORAGE = re.compile(
-    r"(?i)(gs://|storage|bucket).*(retry|trying again|unreachable|does not answer|timed? ?out)"
-    r"|(retry|trying again).*(gs://|storage|bucket)|storage fails since"
-)
-_STRAGGLER = re.compile(r"(?i)(straggler|slowest worker|waits? for worker).*")
 
 
-def incomplete(state: State) -> Finding | None:
-    """Some workers run, others do not exist yet: all-reduce cannot begin."""
-    job = state.job
-    running = [pod for pod in state.pods if pod.running]
-    if job.over or job.suspended or not running or len(running) >= job.workers:
-        return None
-    leaving = [pod for pod in state.pods if pod.deleting]
-    if leaving:
-        return Finding(
-            situation="stopping",
-            level="waiting",
-            sentence=f"{names(leaving)} of {job.name} {'is' if len(leaving) == 1 else 'are'} "
-            "stopping (saving a checkpoint first).",
-        )
-    if len(state.pods) >= job.workers:
-        return None
-    missing = job.workers - len(state.pods)
-    return Finding(
-        situation="incomplete",
-        level="waiting",
-        sentence=f"{len(running)} of {job.workers} workers of {job.name} run and wait for "
-        f"{many(missing, 'pod')} that {'does' if missing == 1 else 'do'} not exist (any more).",
-        mend=("the controller makes them anew; if that lasts, see its events: launcher status -v",),
-    )
-
-
-def peers(state: State) -> Finding | None:
-    """The workers look for each other."""
-    running = [pod for pod in state.pods if pod.running]
-    if state.job.over or len(running) < 2 or _stepping(state):
-        return None
-    searching = [(pod, line) for pod in running for line in state.logs.get(pod.name, ())[-15:]
-                 if _PEERS.search(line) or _UNRESOLVED.search(line)]  # fmt: skip
-    if not searching:
-        return None
-    unresolved = [line for _, line in searching if _UNRESOLVED.search(line)]
-    pods = list({pod.name: pod for pod, _ in searching}.values())
-    one = len(pods) == 1
-    why = "the names of its peers do not resolve" if one else "their peers' names do not resolve"
-    if not unresolved:
-        why = "it waits for its peers" if one else "they wait for each other"
-    mend = "names resolve once every pod is ready; it takes up to a minute"
-    if unresolved and state.age_s(state.job.created) > 180:
-        mend = "check the job's headless services (kubectl get services) and the cluster's DNS"
-    return Finding(
-        situation="peers",
-        level="waiting",
-        sentence=f"{names(pods)} of {state.job.name} {'has' if one else 'have'} started, but "
-        f"{why}.",
-        evidence=tuple(clip(f"{pod.replica}: {line}") for pod, line in searching[-3:]),
-        mend=(mend, "a NetworkPolicy must let port 2222 through between the job's pods"),
-    )
-
-
-def storage(state: State) -> Finding | None:
-    """The workers wait for the bucket."""
-    if state.job.over or _stepping(state):
-        return None
-    found = [
-        (pod, line)
-        for pod in state.pods
-        if pod.running
-        for line in state.logs.get(pod.name, ())[-8:]
-        if _STORAGE.search(line)
-    ]
-    if not found:
-        return None
-    pod, line = found[-1]
-    return Finding(
-        situation="storage",
-        level="warning",
-        sentence=f"{pod.replica} of {state.job.name} waits for storage.",
-        evidence=(clip(f"{pod.replica}: {line}"),),
-        mend=("check that pods reach the bucket; the workers go on trying by themselves",),
-    )
-
-
-def _stepping(state: State) -> bool:
+def stepping(state: State) -> bool:
     """Whether steps were reported lately, by the workers that run now."""
     progress = state.progress
-    if progress is None or state.age_s(progress.time) > STALLED_AFTER_S:
+    if progress is None or state.age_s(progress.time) > _longest_silence_s(progress):
         return False
     started = [pod.main.started for pod in state.pods if pod.running and pod.main]
     return all(moment is None or progress.time >= moment for moment in started)
+
+
+def _longest_silence_s(progress: Progress) -> float:
+    """Say for how long a job may report no step: some minutes, or more where steps are long."""
+    return max(_LEAST_SILENCE_S, _SILENT_STEPS * progress.step_s)
 
 
 def stalled(state: State) -> Finding | None:
@@ -114,13 +35,15 @@ def stalled(state: State) -> Finding | None:
         return None
     starts = [pod.main.started for pod in state.pods if pod.main and pod.main.started]
     silent_s = state.age_s(max([progress.time, *starts]))
-    if silent_s < STALLED_AFTER_S:
+    if silent_s < _longest_silence_s(progress):
         return None
+    done = f"step {progress.step:,} of {progress.total_steps:,}"
+    usual = f"; a step usually takes {progress.step_s:.3g} s" if progress.step_s else ""
     return Finding(
         situation="stalled",
         level="warning",
         sentence=f"{job.name} runs, but has reported no step for "
-        f"{units.format_seconds(silent_s)} (step {progress.step:,} of {progress.total_steps:,}).",
+        f"{units.format_seconds(silent_s)} ({done}{usual}).",
         evidence=_last_lines(state, 4),
         mend=(
             "an evaluation or a large checkpoint can take minutes; a worker that hangs is noticed "
@@ -131,39 +54,58 @@ def stalled(state: State) -> Finding | None:
 
 
 def slow(state: State) -> Finding | None:
-    """It trains, but the GPUs wait: for input, or for one worker."""
+    """It trains, but the GPUs wait: for one worker, or for input."""
     progress = state.progress
-    if not _all_run(state) or progress is None or not _stepping(state):
+    if not _all_run(state) or progress is None or not stepping(state):
         return None
-    if progress.input_wait >= _SLOW_INPUT:
-        return Finding(
-            situation="slow-input",
-            level="warning",
-            sentence=f"{state.job.name} trains at {_rate(progress)}, but spends "
-            f"{progress.input_wait:.0%} of its time waiting for input.",
-            evidence=(_progress_line(state, progress),),
-            mend=(
-                "give the workers more CPUs (--cpus), or shrink the images once: launcher "
-                "make-tfrecords -- --shorter_side=256",
-                "a first epoch from a bucket is slower: the shards are cached as they come",
-            ),
-        )
-    lines = [(pod, line) for pod in state.pods for line in state.logs.get(pod.name, ())[-30:]
-             if _STRAGGLER.search(line)]  # fmt: skip
-    if lines:
-        pod, line = lines[-1]
-        return Finding(
-            situation="straggler",
-            level="warning",
-            sentence=f"{state.job.name} trains at {_rate(progress)}, held back by one worker.",
-            evidence=(clip(f"{pod.replica}: {line}"), *_nodes(state)),
-            mend=("its node may be shared or throttled: have it looked at, or delete its pod",),
-        )
-    return None
+    return _straggler(state, progress) or _slow_input(state, progress)
 
 
-def _nodes(state: State) -> list[str]:
-    return [f"{pod.replica} runs on {pod.node}" for pod in state.pods[:8] if pod.node]
+def _straggler(state: State, progress: Progress) -> Finding | None:
+    """One worker takes longer than the others, who wait for it at every exchange."""
+    busy = [worker.busy_s for worker in progress.workers]
+    usual_s = statistics.median_low(busy) if len(busy) > 1 else 0.0
+    slowest = max(range(len(busy)), key=busy.__getitem__, default=0)
+    if not usual_s or busy[slowest] < _STRAGGLES_FROM * usual_s:
+        return None
+    name, worker = f"worker-{slowest}", progress.workers[slowest]
+    node = next((pod.node for pod in state.pods if pod.replica == name), "")
+    reads = worker.input_wait >= _SLOW_INPUT
+    return Finding(
+        situation="straggler",
+        level="warning",
+        sentence=f"{state.job.name} trains at {_rate(progress)}, held back by {name}"
+        + (f" on {node}" if node else "")
+        + f": it takes {busy[slowest]:.3g} s for its part of a step, the others {usual_s:.3g} s.",
+        evidence=(
+            _progress_line(state, progress),
+            f"{name} spends {worker.input_wait:.0%} of its time waiting for input",
+        ),
+        mend=(
+            "its input is slow: see what else reads and computes on its node"
+            if reads
+            else "its node may be shared or throttled: have it looked at",
+            f"move it: kubectl cordon {node or 'NODE'}, then launcher suspend {state.job.name} "
+            "and unsuspend",
+        ),
+    )
+
+
+def _slow_input(state: State, progress: Progress) -> Finding | None:
+    if progress.input_wait < _SLOW_INPUT:
+        return None
+    return Finding(
+        situation="slow-input",
+        level="warning",
+        sentence=f"{state.job.name} trains at {_rate(progress)}, but spends "
+        f"{progress.input_wait:.0%} of its time waiting for input.",
+        evidence=(_progress_line(state, progress),),
+        mend=(
+            "give the workers more CPUs (--cpus), or shrink the images once: launcher "
+            "make-tfrecords -- --shorter_side=256",
+            "a first epoch from a bucket is slower: the shards are cached as they come",
+        ),
+    )
 
 
 def healthy(state: State) -> Finding | None:
@@ -171,7 +113,7 @@ def healthy(state: State) -> Finding | None:
     progress, job = state.progress, state.job
     if not _all_run(state):
         return None
-    if progress is not None and _stepping(state):
+    if progress is not None and stepping(state):
         return Finding(
             situation="training" if job.component == "train" else "running",
             level="ok",

@@ -97,6 +97,21 @@ SITUATIONS = [
         expect="oom-killed", level="failed", says=("worker-1", "64 GiB memory", "--memory"),
     ),
     Situation(
+        name="out of memory, with its peak",
+        job=tfjob(CREATED, RUNNING),
+        pods=[
+            pod(0, state=running()),
+            pod(1, phase="Failed", state=ended(137, reason="OOMKilled")),
+        ],
+        more=reported(workers=[
+            {"busy_s": 0.4, "memory_peak_bytes": 40 << 30},
+            {"busy_s": 0.4, "memory_peak_bytes": 63 << 30},
+        ]),
+        expect="oom-killed", level="warning",
+        says=("more than its 64 GiB memory", "highest it reported was 63 GiB", "by step 1,200",
+              "--memory 96Gi"),
+    ),
+    Situation(
         name="evicted for its disk",
         job=failed_tfjob(),
         pods=[

@@ -6,10 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?= --disable-pip-version-check --quiet --progress-bar off
 
-.PHONY: help demo test test-slow lint format clean constraints
+.PHONY: help demo test test-slow test-cluster cluster-up cluster-down lint format clean constraints
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
@@ -26,6 +26,15 @@ test: $(VENV)/.ready ## run the tests
 
 test-slow: $(VENV)/.ready ## run the longer variants of the proofs as well
 	@$(BIN)/python -m pytest -m "slow and not cluster"
+
+test-cluster: $(VENV)/.ready ## run the tests that need a real Kubernetes; builds it first (tests/cluster/README.md)
+	@$(BIN)/python -m pytest -m cluster tests/cluster
+
+cluster-up: $(VENV)/.ready ## start that Kubernetes and leave it running, to try the launcher on
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: $(VENV)/.ready ## end it
+	@$(BIN)/python -m tests.cluster down
 
 lint: $(VENV)/.ready ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.cluster import build, cluster, controllers, machine, paths
+from tests.cluster import api, build, controllers, machine, own_cluster, paths
 from tests.cluster.phases import Phases
 
 
@@ -14,24 +14,24 @@ def main() -> int:
     action = parser.parse_args().action
     try:
         return _up() if action == "up" else _down()
-    except (build.BuildError, machine.MachineError, TimeoutError) as error:
+    except (api.KubectlError, build.BuildError, machine.MachineError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 def _up() -> int:
-    why_not = cluster.why_no_node()
+    why_not = own_cluster.why_no_node()
     if why_not:
         print(f"error: {why_not}", file=sys.stderr)
         return 2
     folder = paths.own_state()
-    running = cluster.attach(folder)
+    running = own_cluster.attach(folder)
     if running is None:
         phases = Phases()
         with phases.phase("build"):
             build.build_missing()
         with phases.phase("start the cluster"):
-            running = cluster.up(folder, keep=True)
+            running = own_cluster.up(folder, keep=True)
         with phases.phase("install the controllers"):
             controllers.install(running)
         print("\n".join(phases.table()), file=sys.stderr)
@@ -41,7 +41,7 @@ def _up() -> int:
 
 
 def _down() -> int:
-    cluster.down(paths.own_state())
+    own_cluster.down(paths.own_state())
     return 0
 
 

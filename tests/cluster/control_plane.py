@@ -1,6 +1,5 @@
 """etcd, API server, controller manager and scheduler: the programs and how they are called."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +26,8 @@ class Ports:
 Command = list[str | Path]
 
 
-def commands(
-    folder: Path, address: str, made: Credentials, ports: Ports
-) -> dict[str, Callable[[], Command]]:
-    """Give the commands by the names of their processes, in the order of starting."""
-    return {
-        "etcd": lambda: _etcd(folder, ports),
-        "apiserver": lambda: _apiserver(address, made, ports),
-        "controller-manager": lambda: _controller_manager(made, ports),
-        "scheduler": lambda: _scheduler(made, ports),
-    }
-
-
-def _etcd(folder: Path, ports: Ports) -> Command:
+def etcd(folder: Path, ports: Ports) -> Command:
+    """Keep the cluster's state."""
     clients, peers = f"http://127.0.0.1:{ports.etcd}", f"http://127.0.0.1:{ports.etcd_peers}"
     return [
         ETCD.program("server"),
@@ -55,7 +43,8 @@ def _etcd(folder: Path, ports: Ports) -> Command:
     ]
 
 
-def _apiserver(address: str, made: Credentials, ports: Ports) -> Command:
+def apiserver(address: str, made: Credentials, ports: Ports) -> Command:
+    """Serve the API at an address."""
     certificate, key = made.certificate("apiserver")
     proxy_certificate, proxy_key = made.certificate("front-proxy")
     return [
@@ -84,7 +73,8 @@ def _apiserver(address: str, made: Credentials, ports: Ports) -> Command:
     ]
 
 
-def _controller_manager(made: Credentials, ports: Ports) -> Command:
+def controller_manager(made: Credentials, ports: Ports) -> Command:
+    """Run the controllers of Kubernetes itself."""
     return [
         KUBERNETES.program("kube-controller-manager"),
         *_as(made, "controller-manager"),
@@ -99,7 +89,8 @@ def _controller_manager(made: Credentials, ports: Ports) -> Command:
     ]
 
 
-def _scheduler(made: Credentials, ports: Ports) -> Command:
+def scheduler(made: Credentials, ports: Ports) -> Command:
+    """Give pods their node."""
     return [
         KUBERNETES.program("kube-scheduler"),
         *_as(made, "scheduler"),

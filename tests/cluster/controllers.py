@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from tests.cluster import image_archive, node, paths
+from tests.cluster.api import Cluster
 from tests.cluster.build import COREDNS, JOBSET, KUEUE, PAUSE, TRAINING_OPERATOR, Component
-from tests.cluster.cluster import Cluster
+from tests.cluster.own_cluster import OwnCluster
 from tests.cluster.waiting import await_condition
 
 Object = dict[str, Any]
@@ -49,7 +50,7 @@ QUEUES = Controller(KUEUE, "config/default", "kueue-system", "kueue-controller-m
 ALL = (OPERATOR, JOBSETS, QUEUES)
 
 
-def install(cluster: Cluster) -> None:
+def install(cluster: OwnCluster) -> None:
     """Put all of them into the cluster and wait until they answer."""
     _import_program(cluster, node.PAUSE_IMAGE, PAUSE)
     _import_program(cluster, "localhost/coredns:tests", COREDNS)
@@ -100,7 +101,7 @@ def _use_own_image(deployment: Object, image: str) -> None:
             container["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 1}
 
 
-def _apply(cluster: Cluster, controller: Controller) -> None:
+def _apply(cluster: OwnCluster, controller: Controller) -> None:
     _import_program(cluster, controller.image, controller.component)
     found = manifests(cluster, controller)
     first = [item for item in found if item["kind"] in ("Namespace", "CustomResourceDefinition")]
@@ -112,7 +113,7 @@ def _apply(cluster: Cluster, controller: Controller) -> None:
     cluster.apply(*(item for item in found if item not in first))
 
 
-def _import_program(cluster: Cluster, image: str, component: Component) -> None:
+def _import_program(cluster: OwnCluster, image: str, component: Component) -> None:
     with tempfile.TemporaryDirectory(dir=cluster.machine.folder) as folder:
         archive = Path(folder) / "image.tar"
         program = component.program(component.programs[0])

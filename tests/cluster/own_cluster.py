@@ -3,20 +3,16 @@
 `up` starts the control plane and one node; `controllers.install` adds what runs training jobs.
 """
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.cluster import control_plane, credentials, machine, node
-from tests.cluster.build import KUBERNETES
-from tests.cluster.machine import Machine, MachineError
+from tests.cluster.api import Cluster
+from tests.cluster.machine import Machine
 from tests.cluster.waiting import await_condition
 
 NEEDED = {
@@ -48,59 +44,10 @@ def why_no_node() -> str:
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """A running cluster: its API, its node, and where to interfere."""
+class OwnCluster(Cluster):
+    """A cluster on a machine of its own: also its node, and where to interfere."""
 
     machine: Machine
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig; good from the host and in the machine."""
-        return self.machine.folder / "credentials" / "admin.kubeconfig"
-
-    @property
-    def server(self) -> str:
-        """URL of the API server."""
-        return _server(self.machine)
-
-    @property
-    def authority(self) -> Path:
-        """The certificate that the API server's is signed with."""
-        return self.machine.folder / "credentials" / "ca.crt"
-
-    def kubectl(self, *arguments: str | Path, stdin: str = "", check: bool = True) -> str:
-        """Run kubectl as administrator and give what it prints.
-
-        Raises:
-            MachineError: It failed; the message has what it said.
-        """
-        ended = subprocess.run(
-            [KUBERNETES.program("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and ended.returncode:
-            raise MachineError(f"kubectl {' '.join(map(str, arguments))}: {ended.stderr.strip()}")
-        return ended.stdout
-
-    def get(self, *arguments: str) -> dict[str, Any]:
-        """Give what `kubectl get` finds, as data."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
-        return found
-
-    def condition(self, *what: str, kind: str) -> str:
-        """Give the status of a condition of an object; nothing if either is not there."""
-        text = self.kubectl("get", *what, "-o", "json", check=False)
-        found = json.loads(text)["status"].get("conditions", []) if text else []
-        return next((each["status"] for each in found if each["type"] == kind), "")
-
-    def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Create or change objects."""
-        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        text = json.dumps(items)
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
 
     def import_image(self, archive: Path) -> None:
         """Put the images of an archive of `docker save` onto the node."""
@@ -109,11 +56,11 @@ class Cluster:
 
     def start_apiserver(self) -> None:
         """Start the API server, as at first or after `stop_apiserver`."""
-        made = credentials.Credentials(self.machine.folder / "credentials")
-        commands = control_plane.commands(
-            self.machine.folder, self.machine.address, made, control_plane.Ports()
+        made = _credentials(self.machine)
+        self.machine.start(
+            "apiserver",
+            control_plane.apiserver(self.machine.address, made, control_plane.Ports()),
         )
-        self.machine.start("apiserver", commands["apiserver"]())
         await_condition(
             "the API server is ready",
             lambda: self.kubectl("get", "--raw=/readyz", check=False) == "ok",
@@ -126,7 +73,7 @@ class Cluster:
         self.machine.stop("apiserver", signal.SIGKILL)
 
 
-def up(folder: Path, *, keep: bool) -> Cluster:
+def up(folder: Path, *, keep: bool) -> OwnCluster:
     """Start a cluster with one node that is ready for pods.
 
     Args:
@@ -145,10 +92,10 @@ def up(folder: Path, *, keep: bool) -> Cluster:
         raise
 
 
-def attach(folder: Path) -> Cluster | None:
+def attach(folder: Path) -> OwnCluster | None:
     """Give the cluster that runs in a folder, if one does."""
     found = machine.attach(folder)
-    return Cluster(found) if found else None
+    return _on(found) if found else None
 
 
 def down(folder: Path) -> None:
@@ -156,17 +103,17 @@ def down(folder: Path) -> None:
     machine.destroy(folder)
 
 
-def _start(on: Machine) -> Cluster:
+def _start(on: Machine) -> OwnCluster:
     addresses = ["127.0.0.1", on.address, control_plane.KUBERNETES_SERVICE]
     made = credentials.write(on.folder / "credentials", server=_server(on), addresses=addresses)
-    cluster = Cluster(on)
-    commands = control_plane.commands(on.folder, on.address, made, control_plane.Ports())
+    cluster = _on(on)
+    ports = control_plane.Ports()
     node_commands = node.commands(on, made)
-    on.start("etcd", commands["etcd"]())
+    on.start("etcd", control_plane.etcd(on.folder, ports))
     on.start("containerd", node_commands["containerd"])
     cluster.start_apiserver()
-    for name in ("controller-manager", "scheduler"):
-        on.start(name, commands[name]())
+    on.start("controller-manager", control_plane.controller_manager(made, ports))
+    on.start("scheduler", control_plane.scheduler(made, ports))
     await_condition(
         "containerd answers",
         lambda: on.run("ctr", f"--address={node.CONTAINERD_SOCKET}", "version", check=False),
@@ -182,6 +129,14 @@ def _start(on: Machine) -> Cluster:
         seen=lambda: on.log_tail("kubelet"),
     )
     return cluster
+
+
+def _on(found: Machine) -> OwnCluster:
+    return OwnCluster(_credentials(found).kubeconfig("admin"), found)
+
+
+def _credentials(on: Machine) -> credentials.Credentials:
+    return credentials.Credentials(on.folder / "credentials")
 
 
 def _server(on: Machine) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 import importlib.util
-import subprocess
+import os
 import sys
 import threading
 import time
@@ -24,6 +24,7 @@ examples:
   launcher tensorboard vgg19-4f2a1c --in-cluster"""
 
 _POLL_S = 1.0
+_RELOAD_S = 30  # Runs copy their logs no more often, and every look costs requests.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,16 +111,27 @@ def _here(folders: Sequence[str], args: argparse.Namespace, context: Context) ->
             f"{' and '.join(missing)} is not installed here: pip install "
             "'food101-vgg19[tensorboard]', or use --in-cluster"
         )
+    if remote:
+        _check_access(folders, context)
     command = [
-        sys.executable, "-m", "tensorboard.main", logdir_flag(folders), f"--port={args.port}",
-        "--load_fast=false", "--reload_interval=15",
+        sys.executable, "-m", "launcher.tensorboard_server", logdir_flag(folders),
+        f"--port={args.port}", "--load_fast=false", f"--reload_interval={_RELOAD_S}",
     ]  # fmt: skip
     context.output.note(f"TensorBoard reads {', '.join(folders)} (Ctrl-C ends it)")
     context.output.stdout.flush()
-    try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    # In place of this process, so that signals of any kind reach TensorBoard and it leaves nobody.
+    os.execv(sys.executable, command)  # noqa: S606 (without a shell, as it should be)
+
+
+def _check_access(folders: Sequence[str], context: Context) -> None:
+    """Say at once what TensorBoard would show as an empty page: no bucket, no permission."""
+    from job import storage
+    from launcher.patience import be_brief
+
+    be_brief()
+    for folder in folders:
+        if storage.is_remote(folder) and next(storage.list_files(folder), None) is None:
+            context.output.note(f"{folder} is empty so far; curves show once a run writes them")
 
 
 def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:

@@ -5,17 +5,20 @@ nothing at first: TensorFlow's variables copy on write while somebody else holds
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import tensorflow as tf
 
 from job import checkpoints, commit, layout, storage
-from job.checkpoints import GLOBAL_STEP, PREFIX, Manifest
+from job.checkpoints import GLOBAL_STEP, PREFIX, STATE_FILE, Manifest
 from job.errors import DeniedError, JobError, NoSpaceError
+from job.storage_interface import PreconditionError
 
 _log = logging.getLogger(__name__)
 
@@ -80,9 +83,8 @@ class CheckpointWriter:
         with tf.device("CPU:0"):
             tensors = {name: tf.identity(variable) for name, variable in variables.items()}
         tensors[GLOBAL_STEP] = tf.constant(step, tf.int64)
-        self._pending = self._thread.submit(
-            self._write, step, tensors, dict(state or {}), dict(metrics or {}), best
-        )
+        manifest = Manifest(step, {}, self._dataset, dict(metrics or {}), dict(state or {}))
+        self._pending = self._thread.submit(self._write, manifest, tensors, best)
 
     def wait(self) -> None:
         """Wait for the save under way; a failure is reported, repeated failure raised."""
@@ -108,27 +110,18 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def _write(
-        self,
-        step: int,
-        tensors: Mapping[str, tf.Tensor],
-        state: Mapping[str, float],
-        metrics: Mapping[str, float],
-        best: bool,
-    ) -> None:
+    def _write(self, manifest: Manifest, tensors: Mapping[str, tf.Tensor], best: bool) -> None:
+        step = manifest.step
         target = layout.checkpoint_dir(self._run, step)
         if step in self._damaged:
             commit.delete_folder(target, layout.MANIFEST_FILE)
             self._damaged.discard(step)
         # An earlier attempt may have committed this step: the same bits, since steps are exact.
         if not storage.exists(layout.manifest_file(target)):
-            with commit.staging_folder(target) as folder:
-                files = write_tensors(folder, tensors)
-                manifest = Manifest(step, files, self._dataset, metrics, state)
-                commit.commit_folder(folder, target, layout.MANIFEST_FILE, manifest.to_json())
+            _commit(target, manifest, tensors)
         self._own.add(step)
         if best:
-            content = json.dumps({"step": step, "metrics": metrics}, indent=1)
+            content = json.dumps({"step": step, "metrics": manifest.metrics}, indent=1)
             storage.write_bytes(layout.best_file(self._run), content.encode())
         self._delete_old()
 
@@ -141,22 +134,43 @@ class CheckpointWriter:
                 self._own.discard(step)
 
 
-def write_tensors(folder: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, dict[str, int | str]]:
+def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -> None:
+    """Write a checkpoint, unless an attempt that still lives commits the same step first.
+
+    A bucket has no rename that would keep the files of two attempts apart, so each has its own
+    names there, and the manifest says whose files count.
+    """
+    remote = storage.is_remote(target)
+    prefix = f"{PREFIX}-{uuid.uuid4().hex[:8]}" if remote else PREFIX
+    with commit.staging_folder(target) as folder:
+        files = write_tensors(folder, prefix, tensors)
+        content = dataclasses.replace(manifest, files=files).to_json()
+        try:
+            commit.commit_folder(folder, target, layout.MANIFEST_FILE, content)
+        except PreconditionError:
+            _log.info("%s was committed by another attempt meanwhile", target)
+            for name in files if remote else ():
+                storage.delete(layout.join(target, name))
+            return
+    storage.write_bytes(layout.join(target, STATE_FILE), _state_file(prefix))
+
+
+def write_tensors(
+    folder: str, prefix: str, tensors: Mapping[str, tf.Tensor]
+) -> dict[str, dict[str, int | str]]:
     """Write tensors in TensorFlow's checkpoint format; give each file's size and SHA-256.
 
-    The names in the file are those given, so `tf.train.load_checkpoint(folder)` reads
-    `vgg_19/fc8/weights`, as slim's tools expect.
+    The names in the file are those given, so `tf.train.load_checkpoint(folder/prefix)` reads
+    them, and slim's own tools do.
     """
     names = sorted(tensors)
     with tf.device("CPU:0"), _disk_errors(folder):
         tf.raw_ops.SaveV2(
-            prefix=tf.constant(os.path.join(folder, PREFIX)),
+            prefix=tf.constant(os.path.join(folder, prefix)),
             tensor_names=tf.constant(names),
             shape_and_slices=tf.constant([""] * len(names)),
             tensors=[tensors[name] for name in names],
         )
-    with open(os.path.join(folder, "checkpoint"), "w") as file:
-        file.write(f'model_checkpoint_path: "{PREFIX}"\nall_model_checkpoint_paths: "{PREFIX}"\n')
     return {
         name: {
             "bytes": os.path.getsize(os.path.join(folder, name)),
@@ -164,6 +178,11 @@ def write_tensors(folder: str, tensors: Mapping[str, tf.Tensor]) -> dict[str, di
         }
         for name in sorted(os.listdir(folder))
     }
+
+
+def _state_file(prefix: str) -> bytes:
+    """Write what lets TensorFlow find the checkpoint by its folder; nothing here reads it."""
+    return f'model_checkpoint_path: "{prefix}"\nall_model_checkpoint_paths: "{prefix}"\n'.encode()
 
 
 @contextlib.contextmanager

@@ -23,9 +23,12 @@ from job import layout, storage
 from job.errors import ConfigError, DataError, InputMissingError
 
 PREFIX = "model"
-"""The name before `.index` and `.data-00000-of-00001`."""
+"""What the names of a checkpoint's files begin with, before `.index` and `.data-00000-of-00001`."""
+STATE_FILE = "checkpoint"
+"""TensorFlow's own note of the prefix, for people who load a copied checkpoint by its folder."""
 
 GLOBAL_STEP = "global_step"
+_INDEX = ".index"
 _log = logging.getLogger(__name__)
 
 
@@ -174,7 +177,14 @@ def local_copy(checkpoint: CheckpointDir) -> Iterator[str]:
         for name, facts in checkpoint.manifest.files.items():
             if sha256_of_file(os.path.join(folder, _plain(name))) != facts["sha256"]:
                 raise DataError(f"{checkpoint.path}/{name} was altered: its SHA-256 is wrong")
-        yield os.path.join(folder, PREFIX)
+        yield os.path.join(folder, _prefix(checkpoint))
+
+
+def _prefix(checkpoint: CheckpointDir) -> str:
+    for name in checkpoint.manifest.files:
+        if name.endswith(_INDEX):
+            return name.removesuffix(_INDEX)
+    raise DataError(f"{layout.manifest_file(checkpoint.path)} names no {_INDEX} file")
 
 
 def _plain(name: str) -> str:

@@ -66,10 +66,13 @@ def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes
     """Upload under conditions: of two attempts that overlap, the one that notices gives up.
 
     A file is replaced only if nobody has touched it since this commit began, and the manifest is
-    written only if all files are still this commit's own.
+    written only if all files are still this commit's own. A bucket cannot do the two at once: for
+    what happens in between, readers compare the files with the manifest's checksums.
     """
     names = files_below(folder)
     before = _generations(target)
+    if layout.join(target, manifest_name) in before:
+        raise PreconditionError(f"{target} was committed by another attempt")
 
     def put(name: str) -> int | None:
         path = layout.join(target, name)
@@ -86,7 +89,9 @@ def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes
     now = _generations(target)
     for name, generation in own.items():
         if now.get(layout.join(target, name)) != generation:
-            raise PreconditionError(f"{target}/{name} was replaced by another attempt meanwhile")
+            raise PreconditionError(
+                f"{target}/{name} was replaced meanwhile: another job writes there; end one of them"
+            )
     storage.write_bytes(layout.join(target, manifest_name), manifest, if_absent=True)
 
 

@@ -4,6 +4,7 @@ proxy.faults.append(Fault(status=503, share=0.2))       # a fifth of all request
 proxy.faults.append(Fault(status=403, paths=r"/o\\?"))   # listing is not allowed
 proxy.faults.append(Fault(lose_answer=True, times=1))   # done, but nobody hears of it
 proxy.down = True                                       # connections are refused at once
+proxy.strict = True                                     # conditions of large uploads are held
 """
 
 import contextlib
@@ -16,7 +17,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from tests.upload_conditions import UploadConditions
 
 _HOP_HEADERS = {"connection", "transfer-encoding", "host", "content-length"}
 _PIECE_BYTES = 64 << 10
@@ -49,11 +52,13 @@ class FaultProxy:
     def __init__(self, upstream: str, seed: int = 0) -> None:
         self.faults: list[Fault] = []
         self.down = False
+        self.strict = False
         self.requests: list[str] = []
         self.authorizations: list[str | None] = []
         self._upstream = urlsplit(upstream)
         self._random = random.Random(seed)
         self._lock = threading.Lock()
+        self._conditions = UploadConditions(self._generation_of)
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -85,6 +90,24 @@ class FaultProxy:
         return Fault()
 
     def forward(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Send a request on, and give status, headers and content of the answer."""
+        if self.strict and self._conditions.broken_by(method, path, headers, body):
+            refused = Fault(status=412, reason="conditionNotMet")
+            return 412, [("Content-Type", "application/json")], _error(refused)
+        status, answered, content = self._ask(method, path, headers, body)
+        location = dict(answered).get("Location", "")
+        if location:
+            self._conditions.note(method, path, body, location)
+        return status, answered, content
+
+    def _generation_of(self, bucket: str, name: str) -> int:
+        path = f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}"
+        status, _, content = self._ask("GET", path, {}, b"")
+        return int(json.loads(content)["generation"]) if status == 200 else 0
+
+    def _ask(
         self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         upstream = http.client.HTTPConnection(self._upstream.netloc, timeout=60)

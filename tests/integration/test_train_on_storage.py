@@ -1,5 +1,6 @@
 """Training with data and run directory in a bucket, whatever the bucket does meanwhile."""
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.storage_fixtures import IMPATIENT, bucket, emulator, faulty_bucket, p
 __all__ = ["bucket", "emulator", "faulty_bucket", "proxy"]
 
 STEPS = 8
+OWN_NAME = re.compile("model-[0-9a-f]{8}")
 SMALL = (
     "--head=gap",
     "--width_multiplier=0.03",
@@ -50,7 +52,7 @@ def weights(run: str, folder: Path) -> dict[str, np.ndarray]:
     source = layout.checkpoint_dir(run, STEPS)
     for stat in list(storage.list_files(source)):
         storage.download(stat.path, str(folder / stat.path.rsplit("/", 1)[1]))
-    reader = tf.train.load_checkpoint(str(folder))
+    reader = tf.train.load_checkpoint(str(folder))  # By TensorFlow's own note of the prefix.
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
@@ -58,12 +60,12 @@ def lasting_outputs(run: str) -> set[str]:
     """Name what a run leaves behind, but for what depends on time.
 
     Event files are named by it, and a save that is due while another is still under way is left
-    out.
+    out. In a bucket, a checkpoint's files carry the name of the attempt that wrote them.
     """
     last = layout.checkpoint_dir(run, STEPS)
     names = [stat.path for stat in storage.list_files(run)]
     return {
-        name.removeprefix(run)
+        OWN_NAME.sub("model", name.removeprefix(run))
         for name in names
         if "events" not in name and ("/step-" not in name or name.startswith(last))
     }

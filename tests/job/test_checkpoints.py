@@ -14,7 +14,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from job import checkpoints, layout
+from job import checkpoints, layout, storage
 from job.checkpoint_writer import CheckpointWriter
 from job.errors import ConfigError, DataError, InputMissingError
 
@@ -187,3 +187,27 @@ def test_killed_at_any_moment_the_newest_committed_checkpoint_is_whole(run):
         assert set(restored[NAMES[0]].numpy().ravel()) == {float(step)}
     CheckpointWriter(run, keep=2).close()
     assert not [n for n in os.listdir(layout.checkpoints_dir(run)) if n.endswith(".partial")]
+
+
+def test_two_attempts_that_save_the_same_step_in_a_bucket_leave_one_whole_checkpoint(
+    faulty_bucket, proxy
+):
+    """Whoever is first, whatever the other does meanwhile; the loser takes its files away."""
+    proxy.strict = True
+    run = f"{faulty_bucket}/run"
+    writers = [CheckpointWriter(run, keep=9) for _ in range(2)]
+    for step in (1, 2, 3):
+        for number, writer in enumerate(writers):
+            values = tf.fill([1700, 1700], float(number))  # More than one request takes.
+            writer.save(step, {NAMES[0]: tf.Variable(values)})
+        for writer in writers:
+            writer.wait()
+    for writer in writers:
+        writer.close()
+    for step in (1, 2, 3):
+        restored = {NAMES[0]: tf.Variable(tf.zeros([1700, 1700]))}
+        checkpoint = checkpoints.read_checkpoint(run, step)
+        checkpoints.load_variables(checkpoint, restored)
+        assert len(set(restored[NAMES[0]].numpy().ravel())) == 1
+        names = {stat.path.rpartition("/")[2] for stat in storage.list_files(checkpoint.path)}
+        assert names == {*checkpoint.manifest.files, "MANIFEST.json", "checkpoint"}

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from job import storage
 from job.config import TrainConfig
 from job.deadline import exit_after
 from job.errors import ClusterNotFormedError, ConfigError
@@ -206,6 +207,8 @@ def _multi_worker_strategy(cluster: Cluster, config: TrainConfig) -> "tf.distrib
             coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=cluster.num_workers)
         ],
     )
+    # A worker that waits for a bucket to come back still sends heartbeats: it is not lost.
+    waits_s = config.storage_deadline_s if _uses_buckets(config) else 0.0
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",
@@ -215,6 +218,10 @@ def _multi_worker_strategy(cluster: Cluster, config: TrainConfig) -> "tf.distrib
     return tf.distribute.MultiWorkerMirroredStrategy(
         cluster_resolver=resolver,
         communication_options=tf.distribute.experimental.CommunicationOptions(
-            timeout_seconds=config.peer_timeout_s * _COLLECTIVE_SHARE
+            timeout_seconds=config.peer_timeout_s * _COLLECTIVE_SHARE + waits_s
         ),
     )
+
+
+def _uses_buckets(config: TrainConfig) -> bool:
+    return any(storage.is_remote(path) for path in (config.data, config.run))

@@ -18,6 +18,16 @@ LAYER_STAGES = ("none", "conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7
 _PATH = "a local path or gs://bucket/prefix"
 
 
+def _storage_deadline() -> Any:
+    return option(
+        300.0,
+        "How long requests to a bucket that fail are repeated before this process gives up.",
+        group="storage",
+        unit="s",
+        low=1.0,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig:
     """Settings of `python -m job.download`."""
@@ -111,6 +121,7 @@ class RecordsConfig:
     num_tasks: int = option(
         1, "Tasks that make this dataset together.", group="work", low=1, high=10_000
     )
+    storage_deadline_s: float = _storage_deadline()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -327,6 +338,7 @@ class TrainConfig:
     log_sync_s: float = option(
         30.0, "Shortest time between two uploads of the logs.", group="run", unit="s", low=1.0
     )
+    storage_deadline_s: float = _storage_deadline()
     peer_timeout_s: float = option(
         60.0,
         "Time after which a worker that does not answer counts as lost.",
@@ -382,6 +394,7 @@ class EvaluateConfig:
     cache_size_gb: float = option(
         0.0, "Largest size of cache_dir; 0 takes what the disk has.", unit="GB", low=0.0
     )
+    storage_deadline_s: float = _storage_deadline()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -400,6 +413,7 @@ class ExportConfig:
         choices=("float32", "bfloat16", "float16"),
     )
     overwrite: bool = option(False, "Replace a model that is already there.")
+    storage_deadline_s: float = _storage_deadline()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -443,6 +457,7 @@ class PredictConfig:
         "Average the predictions over several views of an image.",
         choices=("none", "flip", "ten_crop", "dense"),
     )
+    storage_deadline_s: float = _storage_deadline()
 
     def __post_init__(self) -> None:
         validate(self)

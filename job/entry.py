@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from job import flags
+from job import flags, storage
 from job.errors import ConfigError, DeniedError, JobError, NoSpaceError
 from job.exit_codes import ExitCode
 
@@ -45,6 +45,9 @@ def run(
     except ConfigError as error:
         print(f"error: {error}\n(see {program} --help)", file=sys.stderr)
         return error.exit_code
+    deadline_s = getattr(config, "storage_deadline_s", None)
+    if deadline_s is not None:
+        storage.set_deadline(deadline_s)
     try:
         return main(config) or ExitCode.DONE
     except JobError as error:

@@ -13,7 +13,8 @@ _FREE = frozenset(
     {
         "data", "run", "resume", "overwrite", "cache_dir", "cache_size_gb", "save_every_steps",
         "save_every_s", "keep", "eval_every_steps", "log_every_steps", "log_every_s", "log_sync_s",
-        "exchange", "network_gbps", "peer_timeout_s", "cluster_timeout_s", "xla",
+        "storage_deadline_s", "exchange", "network_gbps", "peer_timeout_s", "cluster_timeout_s",
+        "xla",
     }
 )  # fmt: skip
 

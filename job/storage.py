@@ -5,6 +5,7 @@ something is written into them. All writes are atomic, all transfers are verifie
 and all failures are the errors of `job.storage_interface`.
 """
 
+import dataclasses
 import io
 import os
 import re
@@ -32,6 +33,7 @@ __all__ = [
     "read_bytes",
     "reconnect",
     "request_counts",
+    "set_deadline",
     "stat",
     "upload",
     "write_bytes",
@@ -147,6 +149,11 @@ def reconnect(patience: Patience | None = None) -> None:
             _remote.close()
         _remote = None
         _patience = patience or _patience
+
+
+def set_deadline(deadline_s: float) -> None:
+    """Repeat failing requests for that long from now on, in seconds."""
+    reconnect(dataclasses.replace(_patience, deadline_s=deadline_s))
 
 
 def _condition(*, if_absent: bool, if_generation_match: int | None) -> int | None:

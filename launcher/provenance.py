@@ -17,7 +17,9 @@ _WHERE = ("context", "namespace", "kubeconfig")
 def config_hash(config: Any) -> str:
     """Hash a job's configuration without its output: the same hash trains the same model."""
     values = dataclasses.asdict(config)
-    for name in ("run", "output", "resume", "overwrite", "cache_dir", "cache_size_gb"):
+    for name in (
+        "run", "output", "resume", "overwrite", "cache_dir", "cache_size_gb", "storage_deadline_s",
+    ):  # fmt: skip
         values.pop(name, None)
     return _short_hash(values, 12)
 

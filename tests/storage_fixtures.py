@@ -35,7 +35,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def run_emulator(folder: str) -> Iterator[str]:
+def run_emulator(folder: str, niceness: int = 0) -> Iterator[str]:
     """Run fake-gcs-server with its objects in `folder`; yields its address.
 
     The binary is started directly: the package's wrapper leaves a pipe open and changes the
@@ -51,7 +51,8 @@ def run_emulator(folder: str) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     arguments = ["-scheme=http", "-host=127.0.0.1", f"-port={port}", f"-external-url={address}"]
     arguments += ["-backend=filesystem", f"-filesystem-root={folder}", "-log-level=error"]
-    server = subprocess.Popen([str(binary), *arguments])
+    command = ["nice", f"-n{niceness}", str(binary), *arguments]
+    server = subprocess.Popen(command)
     try:
         _await_answer(server, address)
         yield address

@@ -86,6 +86,7 @@ setup(
         "job": ["templates/*", "py.typed"],
         "launcher": ["py.typed"],
     },
+    entry_points={"console_scripts": ["launcher = launcher.__main__:start"]},
     install_requires=["absl-py>=2.3", "pyyaml>=6.0"],
     extras_require=EXTRAS,
 )

@@ -47,9 +47,9 @@ def parse(config_class: type[ConfigT], args: Sequence[str]) -> ConfigT:
     try:
         positional = values(["", *args])[1:]
     except flags.UnrecognizedFlagError as error:
-        known = [field.name for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+        known = [f"--{field.name}" for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
         raise ConfigError(
-            f"unknown flag --{error.flagname}" + did_you_mean(error.flagname, known)
+            f"unknown flag --{error.flagname}" + did_you_mean(f"--{error.flagname}", known)
         ) from error
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from error

@@ -5,6 +5,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 timeout, 130 inter
 """
 
 import argparse
+import dataclasses
 import difflib
 import os
 import re
@@ -53,11 +54,15 @@ class _Parser(argparse.ArgumentParser):
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
         if not unknown:
             return ""
-        close = difflib.get_close_matches(unknown[1], list(self._option_string_actions), n=1)
-        if close:
-            return f"; did you mean {close[0]}?"
+        near = difflib.get_close_matches(unknown[1], list(self._option_string_actions), n=1)
+        close = f"; did you mean {near[0]}?" if near else ""
         job_config = self.get_default("job_config")
-        return "; flags of the job itself go after --" if job_config else ""
+        if job_config is None:
+            return close
+        name = unknown[1].removeprefix("--")
+        if name in {field.name for field in dataclasses.fields(job_config)}:
+            return f"; a flag of the job itself goes after --: {self.prog} -- --{name}=VALUE"
+        return close or "; flags of the job itself go after --"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -94,6 +94,8 @@ def _config_problem(error: Exception) -> str:
         )
     if "contexts list" in text:
         return f"the kubeconfig has no such context ({text}); kubectl config get-contexts"
+    if "current-context" in text:
+        return "the kubeconfig has no current context; choose one: kubectl config use-context NAME"
     return f"the kubeconfig cannot be used: {text}"
 
 

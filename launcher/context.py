@@ -39,15 +39,17 @@ class Context:
     @functools.cached_property
     def namespace(self) -> str:
         """--namespace, else the profile's, else the kubeconfig context's, else `default`."""
-        from launcher import kubeconfig
+        from launcher import kubeconfig, names
 
-        return (
+        chosen = (
             self.settings.namespace
             or kubeconfig.current_namespace(
                 self.settings.kubeconfig, self.settings.context, self.environ
             )
             or "default"
         )
+        names.check_namespace(chosen)
+        return chosen
 
     def cluster(self) -> "Cluster":
         """The cluster of the settings; the first call imports the client and connects."""

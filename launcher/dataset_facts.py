@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from job import layout
-from job.errors import ConfigError, JobError
+from job.errors import ConfigError, InputMissingError, JobError, StorageUnreachableError
 from launcher.errors import UsageError
 
 REMOTE = "gs://"
@@ -23,6 +23,8 @@ class DatasetFacts:
     shard_bytes: int
     source: str
     known: bool = True
+    missing: bool = False
+    """Whether it is certain that there is no dataset."""
 
 
 FOOD101 = DatasetFacts(75_750, 101, 5_500_000_000, "assumed to be Food-101", known=False)
@@ -44,16 +46,18 @@ def read(data: str) -> DatasetFacts:
     reader = threading.Thread(target=_try_to_read, args=(path, found), daemon=True)
     reader.start()
     reader.join(_PATIENCE_S)
-    content = found[0] if found else "storage did not answer within 5 s"
+    content = found[0] if found else StorageUnreachableError("no answer in time")
     if isinstance(content, ConfigError):
         raise content
-    if isinstance(content, str):
-        return dataclasses.replace(FOOD101, source=f"{FOOD101.source}: {content}")
+    if isinstance(content, Exception):
+        missing = isinstance(content, InputMissingError | FileNotFoundError)
+        why = f"{FOOD101.source}: {_why(content, path)}"
+        return dataclasses.replace(FOOD101, source=why, missing=missing)
     return _facts(content, path)
 
 
 def _try_to_read(path: str, found: list[Any]) -> None:
-    """Put the parsed file, the reason why there is none, or a ConfigError into `found`."""
+    """Put the parsed file, or the error that kept it from being read, into `found`."""
     try:
         if path.startswith(REMOTE):
             from job import storage
@@ -65,16 +69,19 @@ def _try_to_read(path: str, found: list[Any]) -> None:
             with open(path, "rb") as file:
                 text = file.read()
         found.append(json.loads(text))
-    except ConfigError as error:
+    except (JobError, OSError, ImportError, ValueError) as error:
         found.append(error)
-    except (JobError, OSError, ImportError) as error:
-        found.append(f"{path} cannot be read here ({_first_line(error)})")
-    except ValueError:
-        found.append(f"{path} is not JSON")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _why(error: Exception, path: str) -> str:
+    if isinstance(error, InputMissingError | FileNotFoundError):
+        return f"there is no {path}"
+    if isinstance(error, StorageUnreachableError):
+        return "storage does not answer from here"
+    if isinstance(error, ValueError):
+        return f"{path} is not JSON"
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"{path} cannot be read here ({text})"
 
 
 def _facts(content: Any, path: str) -> DatasetFacts:

@@ -11,12 +11,19 @@ IN_CLUSTER_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
 def paths(explicit: str, environ: Mapping[str, str]) -> list[str]:
-    """Name the kubeconfig files that exist, in kubectl's order of precedence."""
+    """Name the kubeconfig files that exist, in kubectl's order of precedence.
+
+    Raises:
+        UsageError: KUBECONFIG names files, and none of them is there.
+    """
     if explicit:
         return [os.path.expanduser(explicit)]
     listed = environ.get("KUBECONFIG", "")
     candidates = listed.split(os.pathsep) if listed else [os.path.expanduser("~/.kube/config")]
-    return [path for path in candidates if path and os.path.isfile(path)]
+    found = [path for path in candidates if path and os.path.isfile(path)]
+    if listed and not found:
+        raise UsageError(f"KUBECONFIG names {listed}, which is no file; correct it, or unset it")
+    return found
 
 
 def is_configured(explicit: str, environ: Mapping[str, str]) -> bool:

@@ -74,7 +74,7 @@ def archived(run: str, selection: Selection, attempt: int | None = None) -> Iter
         attempt = max((log.attempt for log in logs), default=None)
     chosen = [log for log in logs if log.attempt == attempt]
     if not chosen:
-        raise NotFoundError(f"there are no pods any more, and no logs in {run}")
+        raise NotFoundError(f"no pod has such logs, and none are kept in {run}")
     for log in chosen:
         lines = storage.read_bytes(log.path).decode("utf-8", errors="replace").splitlines()
         for line in lines[-selection.tail :] if selection.tail else lines:

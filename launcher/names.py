@@ -48,8 +48,9 @@ def check_job_name(name: str, backend: str, workers: int) -> None:
         )
     if len(name) > longest:
         raise UsageError(
-            f"name {name!r} has {len(name)} characters; with {workers} workers a {backend} name "
-            f"may have {longest}, or its pods' names get too long; try {suggest(name, longest)!r}"
+            f"name {name!r} has {len(name)} characters; a {backend} of {workers} "
+            f"worker{'s' * (workers != 1)} may have {longest}, or its pods' names get too long; "
+            f"try {suggest(name, longest)!r}"
         )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from launcher.cluster import Cluster
 
 _WITHIN_S = 25.0
+_WITHOUT_CLUSTER = ("image", "data", "run")
+"""What can be checked although the cluster does not answer: all else would say just that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +88,15 @@ def run_checks(
         for name, check in known.items()
         if name not in skipped
     }
+    unreachable = False
     for name, future in running.items():
+        if unreachable and name not in _WITHOUT_CLUSTER:
+            continue
         try:
             results = future.result(max(0.0, end - time.monotonic()))
         except TimeoutError:
             results = (unknown(f"no answer within {within_s:.0f} s"),)
+        unreachable |= name == "cluster" and results[0].level == "failed"
         if results:
             yield Checked(name=name, results=results)
 

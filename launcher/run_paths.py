@@ -21,7 +21,7 @@ def run_directory(run_or_job: str, context: Context) -> str:
         return str(run)
     if context.settings.run_root:
         return f"{context.settings.run_root.rstrip('/')}/{run_or_job}"
-    if context.settings.backend == "local":
+    if context.settings.backend == "local" or not has_cluster(context):
         return f"runs/{run_or_job}"
     raise NotFoundError(
         f"{run_or_job!r} is no job in the cluster, and no run_root says where its run directory "
@@ -29,12 +29,18 @@ def run_directory(run_or_job: str, context: Context) -> str:
     )
 
 
+def has_cluster(context: Context) -> bool:
+    """Whether there is a cluster that may know jobs by their names."""
+    from launcher import kubeconfig
+
+    return kubeconfig.is_configured(context.settings.kubeconfig, context.environ)
+
+
 def job_object(name: str, context: Context) -> dict[str, Any] | None:
     """Find a training job of that name in the cluster; None without such a job, or a cluster."""
-    from launcher import kubeconfig, resources
+    from launcher import resources
 
-    settings = context.settings
-    if not kubeconfig.is_configured(settings.kubeconfig, context.environ):
+    if not has_cluster(context):
         return None
     try:
         cluster = context.cluster()

@@ -53,7 +53,9 @@ def _share(gpus: int, workers: int | None) -> int:
         near = sorted(
             (n for n in range(1, gpus + 1) if gpus % n == 0), key=lambda n: abs(n - workers)
         )
-        raise UsageError(f"{gpus} GPUs cannot be divided among {workers} workers; try {near[0]}")
+        raise UsageError(
+            f"{gpus} GPUs cannot be divided among {workers} workers; try --workers {near[0]}"
+        )
     return gpus // workers
 
 

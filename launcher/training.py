@@ -4,6 +4,7 @@ The same steps serve `submit`, `render`, `diff` and `resume`, so that they canno
 """
 
 import dataclasses
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from job.config import TrainConfig
 from launcher import dataset_facts, names, provenance, sizing
 from launcher.assembly import assemble
 from launcher.dataset_facts import DatasetFacts
-from launcher.errors import UsageError
+from launcher.errors import NotFoundError, UsageError
 from launcher.settings import Settings
 from launcher.spec import JobSpec
 
@@ -60,9 +61,15 @@ def prepare(
 
     Raises:
         UsageError, ConfigError: A setting or a trainer flag cannot work.
+        NotFoundError: The job is to run here, and here is no dataset.
     """
     settings = _with_cpus_on_this_machine(settings, backend)
     workers, gpus = sizing.divide_gpus(settings)
+    if backend == "local" and gpus and not _has_gpus():
+        raise UsageError(
+            f"this machine has no GPU, and the job asks for {workers * gpus}: --gpus 0 trains on "
+            "its CPUs; a cluster needs a kubeconfig (KUBECONFIG, --kubeconfig)"
+        )
     config = parse_config(settings, job_flags, run=run or _NO_RUN_YET)
     _check_batch(config, workers * max(gpus, 1))
     name = name or provenance.name_for(
@@ -75,6 +82,11 @@ def prepare(
         _check_remote(config)
     needed = with_facts or (backend != "local" and not settings.cache_size)
     facts = dataset_facts.read(config.data) if needed else dataset_facts.FOOD101
+    if backend == "local" and facts.missing:
+        raise NotFoundError(
+            f"there is no dataset in {config.data}; make one from images: launcher make-tfrecords "
+            f"--backend local --source IMAGES --output {config.data}"
+        )
     return Training(_spec(settings, config, facts, name, namespace, backend), config, facts)
 
 
@@ -83,6 +95,11 @@ def _with_cpus_on_this_machine(settings: Settings, backend: str) -> Settings:
     if backend == "local" and asked == (None, None):
         return dataclasses.replace(settings, gpus=0)
     return settings
+
+
+def _has_gpus() -> bool:
+    """Whether the NVIDIA driver's devices are here; under WSL they hide behind /dev/dxg."""
+    return bool(glob.glob("/dev/nvidia[0-9]*")) or os.path.exists("/dev/dxg")
 
 
 def parse_config(settings: Settings, job_flags: Sequence[str], *, run: str) -> TrainConfig:
@@ -96,7 +113,10 @@ def parse_config(settings: Settings, job_flags: Sequence[str], *, run: str) -> T
     if settings.data:
         given.append(f"--data={settings.data}")
     elif not any(flag.lstrip("-").startswith(("data=", "config")) for flag in job_flags):
-        raise UsageError("no dataset: give --data, or put it into launcher.yaml")
+        raise UsageError(
+            "no dataset: give --data (launcher make-tfrecords makes one from images), or begin "
+            "with `launcher init`, which writes a launcher.yaml"
+        )
     return flags.parse(TrainConfig, [*given, f"--run={run}", *job_flags])
 
 

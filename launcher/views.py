@@ -1,13 +1,17 @@
 """How jobs, pods and findings look: as lines for people, as plain data for programs."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from launcher import labels, phase, units
 from launcher.diagnosis.finding import Finding
 from launcher.output import Output
 from launcher.state import Job, Pod, Progress, State
+
+if TYPE_CHECKING:
+    from launcher.run_directory import RunFacts
 
 _LEVEL_STYLES = {"ok": "green", "waiting": "cyan", "warning": "yellow", "failed": "red"}
 _BAR_WIDTH = 24
@@ -99,22 +103,49 @@ def _workers(state: State) -> str:
 
 def fact_rows(state: State) -> list[tuple[str, str]]:
     """Give what belongs to a job beside its pods, as (name, text)."""
-    job, progress = state.job, state.progress
+    job = state.job
     rows = [("image", job.image), ("run", job.run), ("queue", job.queue)]
+    rows += _training_rows(state.progress, state.checkpoint_step, state.metrics)
+    if job.max_restarts is not None and job.restarts:
+        rows.append(("restarts", f"{job.restarts} of {job.max_restarts}"))
+    return [(name, text) for name, text in rows if text]
+
+
+def run_rows(run: str, facts: "RunFacts") -> list[tuple[str, str]]:
+    """Give what a run's directory alone tells, as (name, text)."""
+    rows = [("run", run)]
+    if facts.progress:
+        age_s = (datetime.datetime.now(datetime.UTC) - facts.progress.time).total_seconds()
+        rows.append(("state", f"{facts.progress.state}, {units.format_seconds(age_s)} ago"))
+    return rows + _training_rows(facts.progress, facts.checkpoint_step, facts.metrics)
+
+
+def run_data(run: str, facts: "RunFacts") -> dict[str, Any]:
+    """Give what a run's directory tells as plain data."""
+    return {
+        "run": run,
+        "progress": _progress_data(facts.progress),
+        "checkpoint_step": facts.checkpoint_step,
+        "metrics": dict(facts.metrics),
+    }
+
+
+def _training_rows(
+    progress: Progress | None, checkpoint_step: int | None, metrics: Mapping[str, float]
+) -> list[tuple[str, str]]:
+    rows = []
     if progress:
         done = progress.step / progress.total_steps if progress.total_steps else 0.0
         bar = "#" * round(done * _BAR_WIDTH)
         rows.append(
             ("progress", f"[{bar:.<{_BAR_WIDTH}}] {progress.step:,} of {progress.total_steps:,}")
         )
-    if state.checkpoint_step is not None:
-        rows.append(("saved", f"checkpoint of step {state.checkpoint_step:,}"))
-    if state.metrics:
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
+    if checkpoint_step is not None:
+        rows.append(("saved", f"checkpoint of step {checkpoint_step:,}"))
+    if metrics:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         rows.append(("best", numbers))
-    if job.max_restarts is not None and job.restarts:
-        rows.append(("restarts", f"{job.restarts} of {job.max_restarts}"))
-    return [(name, text) for name, text in rows if text]
+    return rows
 
 
 def status_data(state: State, finding: Finding) -> dict[str, Any]:

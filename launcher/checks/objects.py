@@ -4,9 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from launcher import names, resources
+from launcher.api_errors import KindMissingError
 from launcher.backends import submission
 from launcher.checks.result import Result, Subject, failed, ok, warning
-from launcher.errors import ConflictError, DeniedError, LauncherError, UsageError
+from launcher.errors import (
+    ConflictError,
+    DeniedError,
+    LauncherError,
+    UnreachableError,
+    UsageError,
+)
 
 
 def namespace(subject: Subject) -> Iterator[Result]:
@@ -122,7 +129,9 @@ def admission(subject: Subject) -> Iterator[Result]:
     try:
         if subject.cluster.find(resources.of(subject.manifest), subject.job.name) is None:
             subject.cluster.create(subject.manifest, dry_run=True)
-    except DeniedError:
+    except KindMissingError:
+        return  # the check of the operator tells it
+    except (DeniedError, UnreachableError):
         raise
     except LauncherError as error:
         yield failed(str(error), "change what the message names")
@@ -137,6 +146,8 @@ def _pod_admission(subject: Subject) -> Iterator[Result]:
         subject.cluster.create(pod, dry_run=True)
     except DeniedError:
         yield ok("the server accepts the job (you may not try a pod)")
+    except UnreachableError:
+        raise
     except LauncherError as error:
         yield failed(f"its pods would be refused: {error}", "change what the message names")
     else:

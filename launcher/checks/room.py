@@ -135,6 +135,8 @@ def _verdict(subject: Subject, job: Job, found: Capacity, now: int, at_best: int
 
 def _largest(found: Capacity, job: Job) -> str:
     nodes = [node for node in found.nodes if suits(node, job)]
+    if not found.nodes:
+        return "; the cluster has no nodes"
     if not nodes:
         wanted = ", ".join(f"{key}={value}" for key, value in job.selector.items())
         return f"; no node has the labels {wanted}" if wanted else "; no node may be used"

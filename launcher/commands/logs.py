@@ -20,14 +20,15 @@ examples:
   launcher logs vgg19-4f2a10 -f
   launcher logs vgg19-4f2a10 --replica worker-3 --since 10m
   launcher logs vgg19-4f2a10 --previous          # of the containers before the last restart
-  launcher logs vgg19-4f2a10 --attempt 0         # of an attempt, from the run directory"""
+  launcher logs vgg19-4f2a10 --attempt 0         # of an attempt, from the run directory
+  launcher logs runs/first                       # of a run here, or of a job that is gone"""
 
 _COLORS = ("cyan", "green", "yellow", "magenta", "blue")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the job and which lines of it."""
-    parser.add_argument("name", help="name of the job")
+    parser.add_argument("name", help="name of a job, or a run directory")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job is over")
     parser.add_argument(
         "--replica", action="append", default=[], metavar="NAME",
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the lines."""
-    from launcher import logs, observe, resources, state_json, units
+    from launcher import logs, observe, resources, run_paths, state_json, units
 
     if args.follow and (args.previous or args.attempt is not None):
         raise UsageError("--follow shows what comes; --previous and --attempt show what was")
@@ -53,8 +54,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
         since_s=units.parse_seconds(args.since, "--since") if args.since else None,
         tail=args.tail,
     )
+    if "/" in args.name or not run_paths.has_cluster(context):
+        return _from_archive(args, selection, context)
     cluster = context.cluster()
-    module, item = observe.find(cluster, args.name)
+    try:
+        module, item = observe.find(cluster, args.name)
+    except NotFoundError:
+        if args.follow or not context.settings.run_root:
+            raise
+        return _from_archive(args, selection, context)
     if args.follow:
         _follow(args.name, context, selection, timestamps=args.timestamps)
         return 0
@@ -74,6 +82,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
         )
     context.output.note(f"the pods have no such logs; from {job.run}:")
     _print(logs.archived(job.run, selection, args.attempt), context, timestamps=False)
+    return 0
+
+
+def _from_archive(args: argparse.Namespace, selection: "Selection", context: Context) -> int:
+    """Print what a run left in its directory: its job is gone, or ran on this machine."""
+    from launcher import logs, run_paths
+
+    run_dir = run_paths.run_directory(args.name, context)
+    if args.follow:
+        raise UsageError(f"--follow needs a job in a cluster; {run_dir} is a run's directory")
+    _print(logs.archived(run_dir, selection, args.attempt), context, timestamps=False)
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from launcher import arguments
 from launcher.context import Context
+from launcher.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from launcher.diagnosis.finding import Finding
@@ -18,7 +19,8 @@ EPILOG = """examples:
   launcher status vgg19-4f2a10
   launcher status vgg19-4f2a10 -v        # with conditions and events, as kubectl describe has them
   launcher status vgg19-4f2a10 --watch
-  launcher status vgg19-4f2a10 -o json | jq .progress.step"""
+  launcher status vgg19-4f2a10 -o json | jq .progress.step
+  launcher status runs/first             # of a run on this machine, or of a job that is gone"""
 
 _EVERY_S = 3.0
 _MOST_EVENTS = 25
@@ -26,7 +28,7 @@ _MOST_EVENTS = 25
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the job and how much to show."""
-    parser.add_argument("name", help="name of the job")
+    parser.add_argument("name", help="name of a job, or a run directory")
     parser.add_argument("-v", "--verbose", action="store_true", help="show conditions and events")
     parser.add_argument("-w", "--watch", action="store_true", help="show it whenever it changes")
     arguments.add_output(parser)
@@ -34,9 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the status once, or until the job is over."""
-    from launcher import observe, phase, views
+    from launcher import observe, phase, run_paths, views
     from launcher.diagnose import diagnose
 
+    if "/" in args.name or not run_paths.has_cluster(context):
+        return _show_run(run_paths.run_directory(args.name, context), args, context)
     shown = None
     while True:
         state = observe.observe(context.cluster(), args.name, deep=args.verbose)
@@ -69,6 +73,24 @@ def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool
         _show_details(state, output)
     for text in state.unknown:
         output.note(f"not known: {text}")
+
+
+def _show_run(run_dir: str, args: argparse.Namespace, context: Context) -> int:
+    """Print what a run's directory tells, of a job that ran here or is gone."""
+    from launcher import run_directory, views
+
+    if args.watch:
+        raise UsageError("--watch needs a job in a cluster")
+    facts = run_directory.read(run_dir)
+    if facts.progress is None and facts.checkpoint_step is None:
+        raise NotFoundError(f"{run_dir} is no run directory: nothing has been trained there")
+    output = context.output
+    if args.output:
+        output.document(views.run_data(run_dir, facts), args.output)
+        return 0
+    for name, text in views.run_rows(run_dir, facts):
+        output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+    return 0
 
 
 def _show_details(state: "State", output: "Output") -> None:

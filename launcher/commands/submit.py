@@ -44,6 +44,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         backend=backend,
         with_facts=args.dry_run != "client",
     )
+    if settings.backend == "auto" and backend == "local":
+        context.output.note("no cluster is configured, so this runs here (--backend local)")
     if args.dry_run != "client" and not args.output:
         _introduce(job, context)
     if backend == "local":

@@ -111,8 +111,7 @@ def _here(folders: Sequence[str], args: argparse.Namespace, context: Context) ->
             f"{' and '.join(missing)} is not installed here: pip install "
             "'food101-vgg19[tensorboard]', or use --in-cluster"
         )
-    if remote:
-        _check_access(folders, context)
+    _check_access(folders, context)
     command = [
         sys.executable, "-m", "launcher.tensorboard_server", logdir_flag(folders),
         f"--port={args.port}", "--load_fast=false", f"--reload_interval={_RELOAD_S}",
@@ -124,12 +123,14 @@ def _here(folders: Sequence[str], args: argparse.Namespace, context: Context) ->
 
 
 def _check_access(folders: Sequence[str], context: Context) -> None:
-    """Say at once what TensorBoard would show as an empty page: no bucket, no permission."""
+    """Say at once what TensorBoard would show as an empty page: no folder, no permission."""
     from job import storage
     from launcher.patience import be_brief
 
     be_brief()
     for folder in folders:
+        if not storage.is_remote(folder) and not os.path.isdir(folder):
+            raise NotFoundError(f"there is no folder {folder}; name a run directory or a job")
         if storage.is_remote(folder) and next(storage.list_files(folder), None) is None:
             context.output.note(f"{folder} is empty so far; curves show once a run writes them")
 

@@ -88,7 +88,7 @@ def test_a_flag_can_restore_a_default_that_the_preset_changes():
     ("args", "words"),
     [
         ([], "missing: --data, --run"),
-        (["--data=d", "--run=r", "--epoch=3"], "unknown flag --epoch; did you mean 'epochs'?"),
+        (["--data=d", "--run=r", "--epoch=3"], "unknown flag --epoch; did you mean '--epochs'?"),
         (["--data=d", "--run=r", "--epochs=many"], "many"),
         (["--data=d", "--run=r", "--epochs=nan"], "epochs must be a finite number"),
         (["--data=d", "--run=r", "--momentum=1.5"], "momentum must be at most 0.9999, not 1.5"),

@@ -189,6 +189,26 @@ def test_logs_of_a_job_without_pods_come_from_the_run_directory(
     assert str(run_dir) in err
 
 
+def test_a_run_directory_tells_its_status_and_logs_without_a_job(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
+    """Of a run on this machine, or of a job that was removed: by its path, or below run_root."""
+    content = {**shapes.progress(state="done"), "time": shapes.NOW.timestamp()}
+    Path(layout.progress_file(str(run_dir))).write_text(json.dumps(content), encoding="utf-8")
+    log = Path(layout.attempts_dir(str(run_dir)), "1", "worker-0.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("step 1\n", encoding="utf-8")
+    code, out, _ = launcher("status", str(run_dir))
+    assert code == 0
+    assert "1,200 of 23,671" in out
+    assert "done, " in out
+    assert json.loads(launcher("status", str(run_dir), "-o", "json")[1])["progress"]["step"] == 1200
+    assert launcher("logs", str(run_dir))[:2] == (0, "worker-0 | step 1\n")
+    in_root = ("logs", run_dir.name, "--set", f"run_root={run_dir.parent}")
+    assert launcher(*in_root)[:2] == (0, "worker-0 | step 1\n")
+    assert launcher("logs", str(run_dir), "--follow")[0] == 2
+
+
 @pytest.mark.parametrize(("code", "expected"), [(65, 65), (137, 137), (0, 0)])
 def test_wait_ends_with_the_code_of_the_cause(
     launcher: Launcher, server: FakeApiServer, run_dir: Path, code: int, expected: int

@@ -132,7 +132,7 @@ def test_archived_logs_are_those_of_the_newest_attempt(tmp_path: Path) -> None:
     newest = texts(list(logs.archived(run, logs.Selection())))
     assert newest == ["worker-0: a", "worker-2: b", "worker-10: c"]
     assert texts(list(logs.archived(run, logs.Selection(), attempt=0))) == ["worker-0: old"]
-    with pytest.raises(NotFoundError, match="no logs in"):
+    with pytest.raises(NotFoundError, match="none are kept in"):
         list(logs.archived(str(tmp_path / "nothing"), logs.Selection()))
 
 

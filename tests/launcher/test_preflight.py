@@ -321,3 +321,10 @@ def test_a_run_directory_that_cannot_be_written_is_told(cluster: Cluster, tmp_pa
     found = _stored(storage.run, cluster, run=str(tmp_path / "file" / "run"))
     assert found.level == "unknown"
     assert "you cannot write" in found.what
+
+
+def test_a_cluster_that_does_not_answer_is_told_once(server: FakeApiServer, tmp_path: Path) -> None:
+    """Every other check of the cluster would say the same."""
+    expired = connect(server, tmp_path, token="old")
+    told = preflight.run_checks(preflight.subject_of(expired, None, None))
+    assert [(each.name, each.results[0].level) for each in told] == [("cluster", "failed")]

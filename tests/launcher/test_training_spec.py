@@ -44,7 +44,7 @@ def test_gpus_are_divided_among_workers(given: dict[str, int], divided: tuple[in
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"gpus": 8, "workers": 3}, "8 GPUs cannot be divided among 3 workers; try [24]"),
+        ({"gpus": 8, "workers": 3}, "8 GPUs cannot be divided among 3 workers; try --workers [24]"),
         ({"gpus": 8, "gpus_per_worker": 3}, "workers of 3"),
         ({"gpus": 8, "workers": 2, "gpus_per_worker": 2}, "are 4 GPUs, not 8"),
         ({"gpus": 0, "gpus_per_worker": 2}, "means CPU workers"),
@@ -72,7 +72,7 @@ def test_trainer_flags_reach_the_container() -> None:
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--epoch=3", "unknown flag --epoch; did you mean 'epochs'"),
+        ("--epoch=3", "unknown flag --epoch; did you mean '--epochs'"),
         ("--epochs=x", "epochs"),
         ("--head=conv", "must be one of fc, gap"),
         ("stray", "unexpected argument"),

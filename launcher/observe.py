@@ -17,7 +17,7 @@ from launcher import backends, capacity, kueue, resources, run_directory, state_
 from launcher.background import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.run_directory import RunFacts
-from launcher.state import MAIN_CONTAINER, Capacity, Event, Job, Pod, State
+from launcher.state import MAIN_CONTAINER, Capacity, Event, Gang, Job, Pod, State
 
 if TYPE_CHECKING:
     from launcher.cluster import Cluster
@@ -125,11 +125,14 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
         key=lambda pod: (pod.attempt, len(pod.replica), pod.replica),
     )
     logs_read = {pod.name: start(_tail, cluster, pod) for pod in _telling(pods, deep)}
-    nodes_read = start(_capacity, cluster) if deep and _lacks_node(job, pods) else None
+    unplaced = deep and _lacks_node(job, pods)
+    nodes_read = start(_capacity, cluster) if unplaced else None
+    gang_read = start(_gang, cluster, job) if unplaced else None
     raw_events = parts.take("events", events_read, [])
     queued = parts.take("the queue", kueue_read, kueue.Look())
     logs = {name: parts.take(f"the log of {name}", log, ()) for name, log in logs_read.items()}
     nodes = parts.take("the nodes", nodes_read, None) if nodes_read else None
+    gang = parts.take("the pod group", gang_read, None) if gang_read else None
     facts = parts.take("the run directory", run_read, RunFacts(), within_s=_STORAGE_S)
     names = {job.name, *(pod.name for pod in pods)}
     if queued.workload:
@@ -144,6 +147,7 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
         queue=queued.queue,
         kueue_handles=queued.handles,
         capacity=nodes,
+        gang=gang,
         progress=facts.progress,
         logs=logs,
         metrics=facts.metrics,
@@ -185,6 +189,15 @@ def _run_facts(job: Job) -> RunFacts:
 def _capacity(cluster: "Cluster") -> Capacity | None:
     nodes = cluster.list_all(resources.NODES)
     return capacity.read(nodes, cluster.list_all(resources.PODS, everywhere=True))
+
+
+def _gang(cluster: "Cluster", job: Job) -> Gang | None:
+    """Find the job's PodGroup, which the operator makes where it runs with a gang scheduler."""
+    for resource in (resources.POD_GROUPS, resources.PLUGIN_POD_GROUPS):
+        found = cluster.find(resource, job.name)
+        if found is not None:
+            return state_json.gang(found)
+    return None
 
 
 def _lacks_node(job: Job, pods: list[Pod]) -> bool:

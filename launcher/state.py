@@ -237,6 +237,14 @@ class Capacity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gang:
+    """The PodGroup of a scheduler that places all workers or none."""
+
+    phase: str
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerProgress:
     """What one worker reports of itself, in the run's progress file."""
 
@@ -278,6 +286,7 @@ class State:
     kueue_handles: bool | None = None
     """Whether Kueue has taken note of the job; None without a queue, or if nobody knows yet."""
     capacity: Capacity | None = None
+    gang: Gang | None = None
     progress: Progress | None = None
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The last lines of pods' logs, by pod name."""

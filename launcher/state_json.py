@@ -15,6 +15,7 @@ from launcher.state import (
     Condition,
     Container,
     Event,
+    Gang,
     Job,
     Pod,
     Progress,
@@ -198,6 +199,13 @@ def queue(item: Object) -> Queue:
         active=active is None or active.true,
         message=active.message if active else "",
     )
+
+
+def gang(item: Object) -> Gang:
+    """Read a PodGroup of Volcano or of scheduler-plugins."""
+    status = item.get("status") or {}
+    said = [each.message for each in conditions(status) if each.true and each.message]
+    return Gang(phase=status.get("phase") or "Pending", message=said[-1] if said else "")
 
 
 def progress(content: bytes) -> Progress | None:

@@ -4,7 +4,7 @@ import argparse
 
 from launcher import arguments
 from launcher.context import Context
-from launcher.errors import DeniedError, LauncherError
+from launcher.errors import DeniedError, LauncherError, NotFoundError
 
 NAME = "setup"
 HELP = "Prepare a namespace: service account, roles, network policy, quota."
@@ -83,6 +83,11 @@ def _apply(
         except DeniedError as error:
             failed.append(error)
             output.print(f"{output.style(label)} {output.style('denied', 'red')}")
+            continue
+        except NotFoundError:
+            if not dry_run:
+                raise
+            output.print(f"{output.style(label)} not checked: the namespace is not there yet")
             continue
         output.print(f"{output.style(label)} {'accepted (dry run)' if dry_run else 'applied'}")
     return failed

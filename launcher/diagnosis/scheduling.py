@@ -21,10 +21,10 @@ def unschedulable(state: State) -> Finding | None:
     waiting = [pod for pod in state.pods if pod.phase == "Pending" and not pod.node]
     if not waiting:
         return None
-    message = _scheduler_says(state, waiting)
-    if not message:
+    message = _scheduler_says(state, waiting) or (state.gang.message if state.gang else "")
+    if not message and not state.gang:
         return _not_looked_at(state, waiting)
-    for explain in (_claim, _resources, _placement):
+    for explain in (_claim, _resources, _placement, _gang):
         finding = explain(state, waiting, message)
         if finding:
             return finding
@@ -155,6 +155,17 @@ def _placement(state: State, waiting: list[Pod], message: str) -> Finding | None
     return None
 
 
+def _gang(state: State, waiting: list[Pod], message: str) -> Finding | None:
+    if state.gang is None:
+        return None
+    why = f"its gang scheduler places all {state.job.workers} of them or none"
+    return _finding(
+        state, waiting, message or "nothing yet", "gang", why,
+        "wait until there is room for all of them, or ask for fewer: --gpus",
+        f"see the group: kubectl describe podgroup {state.job.name}",
+    )  # fmt: skip
+
+
 def _finding(
     state: State,
     waiting: list[Pod],
@@ -177,6 +188,8 @@ def _finding(
         *_holders(state),
         *autoscaler,
     ]
+    if state.gang:
+        evidence.append(clip(f"PodGroup: {state.gang.phase} {state.gang.message}"))
     if running:
         evidence.append(
             f"{names(running)} already run and wait for the others, holding their resources"

@@ -229,3 +229,13 @@ def progress(*, state: str = "training", step: int = 1200, at: float = 5, **more
         "state": state, "step": step, "total_steps": 23671, "time": moment,
         "examples_per_s": 812.5, "input_wait": 0.02, "loss": 1.234, **more,
     }  # fmt: skip
+
+
+def pod_group(phase: str, message: str) -> Object:
+    """A PodGroup as Volcano keeps it for a job of the training operator."""
+    said = [condition("Unschedulable", reason="NotEnoughResources", message=message)]
+    return {
+        "apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "PodGroup",
+        "metadata": {"name": NAME, "namespace": "team"}, "spec": {"minMember": 2},
+        "status": {"phase": phase, "conditions": said if message else []},
+    }  # fmt: skip

@@ -1,6 +1,6 @@
 """Situations of pods without a node."""
 
-from launcher import labels
+from launcher import labels, state_json
 from tests.launcher.shapes import (
     CREATED,
     RUNNING,
@@ -8,6 +8,7 @@ from tests.launcher.shapes import (
     node,
     pending,
     pod,
+    pod_group,
     pod_spec,
     running,
     tfjob,
@@ -19,6 +20,8 @@ NO_GPU = (
     "control-plane: }, 2 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available: 1 "
     "Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
 )
+
+GANG = "pod group is not ready, 2 Pending, 2 minAvailable; Pending: 2 Unschedulable"
 
 SITUATIONS = [
     Situation(
@@ -35,6 +38,22 @@ SITUATIONS = [
             "2 of 2 workers", "each needs 8 nvidia.com/gpu",
             "at most 2 nvidia.com/gpu is free on one node", "team/big-run 8 in 1 pod",
         ),
+    ),
+    Situation(
+        name="a gang waits until all of it fits",
+        job=tfjob(CREATED),
+        pods=[pending(0, GANG), pending(1, GANG)],
+        more={"gang": state_json.gang(pod_group("Inqueue", GANG))},
+        expect="gang", level="waiting",
+        says=("all 2 of them or none", "PodGroup: Inqueue", "kubectl describe podgroup mnist"),
+    ),
+    Situation(
+        name="a gang lacks GPUs",
+        job=tfjob(CREATED),
+        pods=[pending(0, NO_GPU), pending(1, NO_GPU)],
+        more={"gang": state_json.gang(pod_group("Pending", ""))},
+        expect="unschedulable", level="waiting",
+        says=("each needs 8 nvidia.com/gpu", "PodGroup: Pending"),
     ),
     Situation(
         name="no node is large enough",

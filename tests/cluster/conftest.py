@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.cluster import build, controllers, emulator, paths
 from tests.cluster import own_cluster as clusters
@@ -182,3 +183,20 @@ def make_launcher(cluster: Cluster, storage: str, tmp_path: Path) -> Callable[..
 def launcher(make_launcher: Callable[..., Launcher], namespace: str, job_image: str) -> Launcher:
     """The launcher with the real image, in the test's own namespace."""
     return make_launcher(namespace, image=job_image)
+
+
+@pytest.fixture(scope="session")
+def digits(storage: str, digits_dataset: str) -> str:
+    """Scikit-learn's digits, 32 px, as a dataset in a bucket of its own."""
+    from tests.storage_fixtures import make_bucket
+
+    bucket = make_bucket(storage)
+    for path in sorted(Path(digits_dataset).iterdir()):
+        answer = requests.post(
+            f"{storage}/upload/storage/v1/b/{bucket.removeprefix('gs://')}/o",
+            params={"uploadType": "media", "name": f"digits/{path.name}"},
+            data=path.read_bytes(),
+            timeout=30,
+        )
+        answer.raise_for_status()
+    return f"{bucket}/digits"

@@ -55,6 +55,7 @@ def apiserver(address: str, made: Credentials, ports: Ports) -> Command:
         f"--service-cluster-ip-range={SERVICE_NETWORK}",
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={key}",
+        f"--client-ca-file={made.authority}",
         f"--token-auth-file={made.tokens}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",

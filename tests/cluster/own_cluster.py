@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.cluster import control_plane, credentials, machine, node
 from tests.cluster.api import Cluster
-from tests.cluster.machine import Machine
+from tests.cluster.machine import Machine, MachineError
 from tests.cluster.waiting import await_condition
 
 NEEDED = {
@@ -26,6 +26,11 @@ NEEDED = {
     "unshare": "util-linux",
 }
 """Programs that the node needs, and the Debian packages that have them."""
+
+
+_PROCESSES = (
+    "etcd", "apiserver", "controller-manager", "scheduler", "containerd", "kubelet", "proxy",
+)  # fmt: skip
 
 
 def why_no_node() -> str:
@@ -51,8 +56,13 @@ class OwnCluster(Cluster):
 
     def import_image(self, archive: Path) -> None:
         """Put the images of an archive of `docker save` onto the node."""
-        ctr = ("ctr", f"--address={node.CONTAINERD_SOCKET}", "--namespace=k8s.io")
-        self.machine.run(*ctr, "images", "import", archive)
+        self._ctr("images", "import", str(archive))
+
+    def kill_container(self, namespace: str, pod: str) -> None:
+        """End a pod's first container at once, as the kernel does when memory is short."""
+        status = self.get("pod", pod, "-n", namespace)["status"]["containerStatuses"][0]
+        container = status["containerID"].removeprefix("containerd://")
+        self._ctr("tasks", "kill", "--signal=SIGKILL", container)
 
     def start_apiserver(self) -> None:
         """Start the API server, as at first or after `stop_apiserver`."""
@@ -71,6 +81,11 @@ class OwnCluster(Cluster):
     def stop_apiserver(self) -> None:
         """Take the API server away, at once."""
         self.machine.stop("apiserver", signal.SIGKILL)
+
+    def _ctr(self, *arguments: str) -> str:
+        return self.machine.run(
+            *("ctr", f"--address={node.CONTAINERD_SOCKET}", "--namespace=k8s.io"), *arguments
+        )
 
 
 def up(folder: Path, *, keep: bool) -> OwnCluster:
@@ -128,6 +143,9 @@ def _start(on: Machine) -> OwnCluster:
         timeout_s=120,
         seen=lambda: on.log_tail("kubelet"),
     )
+    for name in _PROCESSES:
+        if not on.runs(name):
+            raise MachineError(f"{name} has ended:\n{on.log_tail(name)}")
     return cluster
 
 

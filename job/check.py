@@ -9,11 +9,10 @@ exit code of the first problem.
 import json
 import socket
 import sys
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 
-from job import entry, layout, storage
+from job import entry, layout, run_directory, storage
 from job.config import TrainConfig
 from job.dataset import load_dataset
 from job.errors import ConfigError, InputMissingError, JobError
@@ -50,9 +49,7 @@ def _data(config: TrainConfig) -> str:
 
 
 def _run(config: TrainConfig) -> str:
-    probe = layout.join(config.run, f".check-{uuid.uuid4().hex}")
-    storage.write_bytes(probe, b"")
-    storage.delete(probe)
+    run_directory.check_writable(config.run)
     return f"{config.run} can be written"
 
 

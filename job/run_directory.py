@@ -1,6 +1,7 @@
 """A run directory's identity: the configuration and the dataset it was started with."""
 
 import json
+import uuid
 from dataclasses import dataclass
 
 from job import layout, storage
@@ -35,7 +36,9 @@ def open_run(config: TrainConfig, dataset: Dataset) -> None:
 
     Raises:
         ConfigError: Another configuration or dataset started it; the difference is in the message.
+        DeniedError, InputMissingError: It cannot be written.
     """
+    check_writable(config.run)
     try:
         earlier = load_run(config.run)
     except InputMissingError:
@@ -60,6 +63,17 @@ def open_run(config: TrainConfig, dataset: Dataset) -> None:
         )
     if changed:
         _write(config, dataset)
+
+
+def check_writable(run: str) -> None:
+    """Write a file into a run directory and delete it: what saving and retention will need.
+
+    Raises:
+        DeniedError, InputMissingError: It cannot be written, or nothing can be deleted there.
+    """
+    probe = layout.join(run, f".check-{uuid.uuid4().hex}")
+    storage.write_bytes(probe, b"", if_absent=True)
+    storage.delete(probe)
 
 
 def load_run(run: str) -> Run:

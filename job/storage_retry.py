@@ -1,8 +1,9 @@
 """When to ask Google Cloud Storage again, when to give up, and what to call the failure.
 
 Follows https://cloud.google.com/storage/docs/retry-strategy: exponential backoff with jitter for
-429, 5xx and broken connections. The deadline counts from the first failure of a single request,
-so a long transfer that makes progress never runs into it.
+429, 5xx and broken connections, and no sooner than the server says in Retry-After. The deadline
+counts from the first failure of a single request, so a long transfer that makes progress never
+runs into it.
 """
 
 import contextlib
@@ -79,7 +80,7 @@ class Policy:
             maximum=self.patience.longest_wait_s,
             multiplier=2.0,
             timeout=self.patience.deadline_s,
-            on_error=_reporter(path, self.patience),
+            on_error=_after_failures(path, self.patience),
         )
 
     @contextlib.contextmanager
@@ -187,16 +188,20 @@ def _reason(error: BaseException | None) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _reporter(path: str, patience: Patience) -> Callable[[Exception], None]:
-    """Log an outage when it lasts, and then now and again, not each failed request."""
+def _after_failures(path: str, patience: Patience) -> Callable[[Exception], None]:
+    """Say what to do after each failure of one operation, before the pause of its own.
+
+    An outage is logged when it lasts, and then now and again, not each failed request.
+    """
     first: float | None = None
     next_report_s = patience.quiet_s
 
-    def report(error: Exception) -> None:
+    def after(error: Exception) -> None:
         nonlocal first, next_report_s
         now = time.monotonic()
         first = now if first is None else first
         lasted_s = now - first
+        left_s = max(0.0, patience.deadline_s - lasted_s)
         if lasted_s >= next_report_s:
             next_report_s = lasted_s + _REPORT_EVERY_S
             _LOG.warning(
@@ -204,7 +209,15 @@ def _reporter(path: str, patience: Patience) -> Callable[[Exception], None]:
                 path,
                 lasted_s,
                 _reason(error),
-                max(0.0, patience.deadline_s - lasted_s),
+                left_s,
             )
+        time.sleep(min(_retry_after_s(error), left_s))
 
-    return report
+    return after
+
+
+def _retry_after_s(error: Exception) -> float:
+    """Read for how long the server asks to be left alone; 0 where it does not say in seconds."""
+    response = getattr(error, "response", None)
+    asked = response.headers.get("Retry-After", "") if response is not None else ""
+    return float(asked) if asked.isdecimal() else 0.0

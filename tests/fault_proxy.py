@@ -31,6 +31,7 @@ class Fault:
 
     status: int | None = None
     reason: str = "injected"
+    retry_after_s: int | None = None
     drop: bool = False
     lose_answer: bool = False
     cut_body: bool = False
@@ -162,14 +163,17 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.drop:
             self.close_connection = True
         elif fault.status is not None:
-            self._answer(fault.status, [("Content-Type", "application/json")], _error(fault))
+            headers = [("Content-Type", "application/json")]
+            if fault.retry_after_s is not None:
+                headers.append(("Retry-After", str(fault.retry_after_s)))
+            self._answer(fault.status, headers, _error(fault))
         else:
-            headers = {
+            kept = {
                 name: value
                 for name, value in self.headers.items()
                 if name.lower() not in _HOP_HEADERS
             }
-            answer = self.server.proxy.forward(self.command, self.path, headers, body)
+            answer = self.server.proxy.forward(self.command, self.path, kept, body)
             if fault.lose_answer:
                 self.close_connection = True
             else:

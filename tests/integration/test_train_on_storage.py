@@ -125,8 +125,12 @@ def test_an_absent_bucket_is_known_before_any_work(
 
 @pytest.mark.parametrize(
     ("requests", "permission"),
-    [("^GET", "storage.objects.(get|list)"), ("^POST", "storage.objects.create")],
-    ids=["reading", "writing"],
+    [
+        ("^GET", "storage.objects.(get|list)"),
+        ("^POST", "storage.objects.create"),
+        ("^DELETE", "storage.objects.delete"),
+    ],
+    ids=["reading", "writing", "deleting"],
 )
 def test_a_missing_permission_is_known_before_any_work(
     requests: str,

@@ -190,6 +190,23 @@ def test_too_many_requests_may_also_be_called_forbidden(
     assert proxy.faults[0].seen == 3
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_asks_for_a_pause_is_left_alone_for_so_long(
+    status: int, faulty_bucket: str, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """Retry-After counts where it is longer than the pause that would be made anyway."""
+    storage.write_bytes(f"{faulty_bucket}/file", b"content")
+    for read in (
+        lambda: storage.read_bytes(f"{faulty_bucket}/file"),
+        lambda: storage.stat(f"{faulty_bucket}/file"),
+    ):
+        proxy.faults[:] = [Fault(status=status, retry_after_s=1, times=1)]
+        started = time.monotonic()
+        read()
+        assert proxy.faults[0].seen == 1
+        assert time.monotonic() - started >= 1.0
+
+
 def test_an_absent_bucket_is_known_at_once(bucket: str, tmp_path: Path) -> None:
     """Exit code 66, and the bucket's name, before any work."""
     started = time.monotonic()

@@ -203,6 +203,9 @@ class _EvaluationBatch:
     def __call__(self, source: RecordSource, number: int) -> Batch:
         start = min(self.first + number * self.batch_size, self.end)
         ids = np.arange(start, min(start + self.batch_size, self.end))
+        if len(ids):
+            first_shard, last_shard = source.place(np.array([start, self.end - 1]))[:, 0]
+            source.prefetch(range(first_shard, last_shard + 1))
         places = source.place(ids)
         examples = source.read(places)
         images = _black(self.batch_size, self.image_size_px)

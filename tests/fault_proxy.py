@@ -3,6 +3,7 @@
 proxy.faults.append(Fault(status=503, share=0.2))       # a fifth of all requests
 proxy.faults.append(Fault(status=403, paths=r"/o\\?"))   # listing is not allowed
 proxy.faults.append(Fault(lose_answer=True, times=1))   # done, but nobody hears of it
+proxy.faults.append(Fault(until=event))                 # requests wait for an event
 proxy.down = True                                       # connections are refused at once
 proxy.strict = True                                     # conditions of large uploads are held
 """
@@ -37,6 +38,7 @@ class Fault:
     cut_body: bool = False
     corrupt_body: bool = False
     delay_s: float = 0.0
+    until: threading.Event | None = None
     bytes_per_s: float | None = None
     share: float = 1.0
     paths: str = ""
@@ -160,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.proxy.fault_of(f"{self.command} {self.path}")
         self.server.proxy.authorizations.append(self.headers.get("Authorization"))
         time.sleep(fault.delay_s)
+        if fault.until is not None:
+            fault.until.wait()
         if fault.drop:
             self.close_connection = True
         elif fault.status is not None:

@@ -1,19 +1,25 @@
 """Batches: exact, in order, the same for any number of workers, and clear about damage."""
 
+import contextlib
 import dataclasses
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from job import storage
 from job.config import TrainConfig
 from job.dataset import Dataset
 from job.errors import ConfigError, DataError, InputMissingError
 from job.input_pipeline import Batch, evaluation_batches, train_batches
+from job.order import WINDOW_SHARDS, Order
 from job.records import FRAME_BYTES, ShardWriter
+from tests.fault_proxy import Fault, FaultProxy
 from tests.job.trained_run import make_dataset, noise_jpeg
 
 SIZES = [9, 4, 12]
@@ -117,6 +123,50 @@ def test_an_example_looks_different_in_another_epoch(dataset: Dataset) -> None:
 
 def test_seeds_change_order_and_pictures(dataset: Dataset) -> None:
     assert not np.array_equal(train(dataset, seed=1)["ids"], train(dataset, seed=2)["ids"])
+
+
+def test_training_starts_while_shards_that_it_needs_later_are_still_on_their_way(
+    faulty_bucket: str, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """Only the first window of shards must be there; the rest is being fetched meanwhile."""
+    made = make_dataset(tmp_path, [2] * 40)
+    split = made.splits["test"]
+    for shard in split.shards:
+        storage.upload(str(tmp_path / shard.file), f"{faulty_bucket}/{shard.file}")
+    remote = dataclasses.replace(made, path=faulty_bucket, splits={"train": split})
+    first_window = Order(split.shard_sizes, config().seed).shards_ahead(0)[:WINDOW_SHARDS]
+    needed = "|".join(split.shards[number].file for number in first_window)
+    later = threading.Event()
+    proxy.faults.append(Fault(paths=f"o/(?!{needed}).*alt=media", until=later))
+    batches = train_batches(
+        remote, config(cache_dir=str(tmp_path)), start_step=0, worker=0, num_workers=1
+    )
+    with contextlib.closing(iter(batches)) as running:
+        first = next(running)
+        assert proxy.faults[0].seen > 0
+        later.set()
+        expected = train(dataclasses.replace(made, splits={"train": split}), steps=1)
+        assert np.array_equal(first["images"].numpy(), expected["images"])
+
+
+def test_evaluation_fetches_ahead(faulty_bucket: str, proxy: FaultProxy, tmp_path: Path) -> None:
+    """Shards of later batches are asked for while the first one is being made."""
+    made = make_dataset(tmp_path, [2] * 8)
+    split = made.splits["test"]
+    for shard in split.shards:
+        storage.upload(str(tmp_path / shard.file), f"{faulty_bucket}/{shard.file}")
+    remote = dataclasses.replace(made, path=faulty_bucket)
+    held = threading.Event()
+    proxy.faults.append(Fault(paths="alt=media", until=held))
+    batches = evaluation_batches(
+        remote, "test", image_size_px=32, batch_size=2, cache_dir=str(tmp_path)
+    )
+    with contextlib.closing(iter(batches)) as running, ThreadPoolExecutor(1) as thread:
+        first = thread.submit(next, running)
+        while proxy.count("alt=media") < 8:
+            time.sleep(0.01)
+        held.set()
+        assert first.result()["ids"].numpy().tolist() == [0, 1]
 
 
 def test_a_batch_that_cannot_be_cut_evenly_is_refused(dataset: Dataset) -> None:

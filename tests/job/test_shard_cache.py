@@ -1,6 +1,7 @@
 """Shards of a remote dataset, as verified local files."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -183,6 +184,46 @@ def test_many_readers_fetch_each_shard_once(bucket: str, tmp_path: Path) -> None
     assert sum(cache.fetched_bytes for cache in caches) == COUNT * SIZE
     for cache in caches:
         cache.close()
+
+
+READ_ALL = """
+import hashlib, json, sys, time
+from job.dataset import Shard
+from job.shard_cache import ShardCache
+
+folder, cache_dir, size_gb, shards = sys.argv[1:]
+shards = [Shard(*shard) for shard in json.loads(shards)]
+print("ready", flush=True)
+sys.stdin.readline()
+with ShardCache(folder, shards, cache_dir, cache_size_gb=float(size_gb), window_shards=2) as cache:
+    for _ in range(3):
+        for number, shard in enumerate(shards):
+            cache.prefetch(range(number, len(shards)))
+            with open(cache.local_file(number), "rb") as file:
+                assert hashlib.sha256(file.read()).hexdigest() == shard.sha256
+    print(cache.fetched_bytes)
+"""
+
+
+@pytest.mark.parametrize("room", [0.0, 4.5 * SIZE / 1e9], ids=["for all", "for four"])
+def test_two_processes_share_one_cache(room: float, bucket: str, tmp_path: Path) -> None:
+    """With room for all, each shard is fetched once in all; with less, what is read is right."""
+    shards = write_shards(bucket)
+    described = json.dumps([[s.file, s.records, s.bytes, s.sha256] for s in shards])
+    command = [sys.executable, "-c", READ_ALL, bucket, str(tmp_path), str(room), described]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    fetched = [int(process.communicate("go\n")[0]) for process in processes]
+    if not room:
+        assert sum(fetched) == COUNT * SIZE
+    assert sum(os.path.getsize(tmp_path / "shards" / name) for name in cached_files(tmp_path)) <= (
+        room * 1e9 or COUNT * SIZE
+    )
 
 
 def test_a_killed_process_leaves_neither_locks_nor_rubbish(

@@ -1,31 +1,59 @@
-"""`launcher completion`: a script that lets the shell complete commands and options."""
+"""`launcher completion`: a script that lets the shell complete commands, options and jobs."""
 
 import argparse
+from dataclasses import dataclass
 
 from launcher import commands
 from launcher.context import Context
 
 NAME = "completion"
 HELP = "Print a completion script for bash, zsh or fish."
-EPILOG = """examples:
-  source <(python -m launcher completion bash)
-  python -m launcher completion fish > ~/.config/fish/completions/launcher.fish"""
+EPILOG = """Completes commands, options, their fixed values and the names of jobs behind `launcher`, the
+program that an installation puts on the path.
 
+examples:
+  source <(launcher completion bash)
+  launcher completion fish > ~/.config/fish/completions/launcher.fish"""
+
+_JOBS = "launcher list -o name 2>/dev/null"
 _BASH = """\
 _launcher() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" command="" word
+  local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command="" word
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case " {commands} " in *" $word "*) command="$word"; break ;; esac
   done
-  case "$command" in
-    "") COMPREPLY=($(compgen -W "{commands} --help --version" -- "$current")) ;;
-{cases}
+  # Bash takes --backend=tfjob for three words.
+  [[ "$current" == "=" ]] && current=""
+  [[ "$previous" == "=" ]] && previous="${{COMP_WORDS[COMP_CWORD-2]}}"
+  COMPREPLY=()
+  case "$command $previous" in
+{values}
   esac
-  [[ -n "${{COMPREPLY[*]}}" ]] || COMPREPLY=($(compgen -f -- "$current"))
+  [[ "$current" == -* ]] || case "$command" in
+    {jobs}) COMPREPLY=($(compgen -W "$({list_jobs} | sed 's|.*/||')" -- "$current")) ;;
+  esac
+  [[ -n "${{COMPREPLY[*]}}" ]] || case "$command" in
+    "") COMPREPLY=($(compgen -W "{commands} --help --version" -- "$current")) ;;
+{options}
+  esac
+  [[ -n "${{COMPREPLY[*]}}" || "$current" == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
 }}
 complete -F _launcher launcher
-"""
+"""  # noqa: E501
 _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
+_JOB_ARGUMENTS = ("name", "job", "what", "run_or_job")
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What can be completed behind a command."""
+
+    options: tuple[str, ...]
+    values: dict[str, tuple[str, ...]]
+    """The fixed values of an option, by each of its names."""
+    choices: tuple[str, ...]
+    """The fixed values of the command's own argument."""
+    takes_job: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,46 +64,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the script."""
-    options = {name: _options(name) for name in commands.names()}
-    script = _fish(options) if args.shell == "fish" else _bash(options)
+    words = {name: _words(name) for name in commands.names()}
+    script = _fish(words) if args.shell == "fish" else _bash(words)
     context.output.stdout.write((_ZSH if args.shell == "zsh" else "") + script)
     return 0
 
 
-def _options(name: str) -> list[str]:
-    """Name the long options and the fixed choices of a command."""
+def _words(name: str) -> _Words:
+    """Read them from the command's own parser."""
     from launcher.cli import command_parser
 
-    words: list[str] = []
-    for action in command_parser(commands.load(name))._actions:
-        words += [option for option in action.option_strings if option.startswith("--")]
-        if not action.option_strings and action.choices:
-            words += [str(choice) for choice in action.choices]
-    return words
+    actions = command_parser(commands.load(name))._actions
+    own = [action for action in actions if not action.option_strings]
+    return _Words(
+        options=tuple(
+            option
+            for action in actions
+            for option in action.option_strings
+            if option.startswith("--")
+        ),
+        values={
+            option: tuple(map(str, action.choices))
+            for action in actions
+            if action.choices
+            for option in action.option_strings
+        },
+        choices=tuple(str(choice) for action in own for choice in action.choices or ()),
+        takes_job=any(action.dest in _JOB_ARGUMENTS for action in own),
+    )
 
 
-def _bash(options: dict[str, list[str]]) -> str:
-    cases = [
-        f'    {name}) COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$current")) ;;'
-        for name, words in options.items()
+def _bash(words: dict[str, _Words]) -> str:
+    values = [
+        f'    "{name} {option}") COMPREPLY=($(compgen -W "{" ".join(fixed)}" -- "$current"))\n'
+        "      return ;;"
+        for name, each in words.items()
+        for option, fixed in each.values.items()
+    ]  # fmt: skip
+    options = [
+        f"    {name}) COMPREPLY=($(compgen -W "
+        f'"{" ".join((*each.choices, *each.options))}" -- "$current")) ;;'
+        for name, each in words.items()
     ]
-    return _BASH.format(commands=" ".join(options), cases="\n".join(cases))
+    return _BASH.format(
+        commands=" ".join(words),
+        values="\n".join(values),
+        jobs="|".join(name for name, each in words.items() if each.takes_job),
+        list_jobs=_JOBS,
+        options="\n".join(options),
+    )
 
 
-def _fish(options: dict[str, list[str]]) -> str:
-    names = " ".join(options)
+def _fish(words: dict[str, _Words]) -> str:
+    names = " ".join(words)
     lines = ["complete -c launcher -f"]
-    for name, words in options.items():
+    for name, each in words.items():
         text = commands.load(name).HELP.replace("'", "\\'")
         lines.append(
             f"complete -c launcher -n 'not __fish_seen_subcommand_from {names}' -a {name} "
             f"-d '{text}'"
         )
         seen = f"-n '__fish_seen_subcommand_from {name}'"
-        lines += [
-            f"complete -c launcher {seen} -l {word[2:]}"
-            if word.startswith("--")
-            else f"complete -c launcher {seen} -a {word}"
-            for word in words
-        ]
+        for option in each.options:
+            fixed = each.values.get(option)
+            values = f" -x -a '{' '.join(fixed)}'" if fixed else ""
+            lines.append(f"complete -c launcher {seen} -l {option[2:]}{values}")
+        lines += [f"complete -c launcher {seen} -a {word}" for word in each.choices]
+        if each.takes_job:
+            jobs = f"({_JOBS} | string replace -r '.*/' '')"
+            lines.append(f'complete -c launcher {seen} -a "{jobs}"')
     return "\n".join(lines) + "\n"

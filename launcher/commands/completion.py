@@ -8,8 +8,8 @@ from launcher.context import Context
 
 NAME = "completion"
 HELP = "Print a completion script for bash, zsh or fish."
-EPILOG = """Completes commands, options, their fixed values and the names of jobs behind `launcher`, the
-program that an installation puts on the path.
+EPILOG = """Completes commands, options, their fixed values and the names of jobs for `launcher`,
+the program that an installation puts on the path.
 
 examples:
   source <(launcher completion bash)

@@ -8,7 +8,6 @@ is the one of `make cluster-up`.
 import importlib
 import os
 import re
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.cluster import build, controllers, emulator, paths
+from tests.cluster import build, controllers, emulator, node, paths
 from tests.cluster import own_cluster as clusters
 from tests.cluster.api import Cluster
 from tests.cluster.command import Launcher
@@ -153,8 +152,10 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture
-def make_launcher(cluster: Cluster, storage: str, tmp_path: Path) -> Callable[..., Launcher]:
+@pytest.fixture(scope="session")
+def make_launcher(
+    cluster: Cluster, storage: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Launcher]:
     """Make launchers: `make_launcher(namespace, image=..., queue=...)`, settings as in a profile.
 
     The settings are small: a job of two workers fits a node of two CPUs that is not idle.
@@ -169,7 +170,7 @@ def make_launcher(cluster: Cluster, storage: str, tmp_path: Path) -> Callable[..
             "env": {"STORAGE_EMULATOR_HOST": storage},
         }
         return Launcher(
-            Path(tempfile.mkdtemp(dir=tmp_path)),
+            tmp_path_factory.mktemp(namespace),
             kubeconfig=cluster.kubeconfig,
             namespace=namespace,
             settings=small | settings,
@@ -183,6 +184,12 @@ def make_launcher(cluster: Cluster, storage: str, tmp_path: Path) -> Callable[..
 def launcher(make_launcher: Callable[..., Launcher], namespace: str, job_image: str) -> Launcher:
     """The launcher with the real image, in the test's own namespace."""
     return make_launcher(namespace, image=job_image)
+
+
+@pytest.fixture
+def idle_launcher(make_launcher: Callable[..., Launcher], namespace: str) -> Launcher:
+    """The launcher with an image that starts no job, for all that is decided before one starts."""
+    return make_launcher(namespace, image=node.PAUSE_IMAGE)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,11 @@ import datetime
 import ipaddress
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -65,24 +66,37 @@ def write(folder: Path, *, server: str, addresses: Sequence[str]) -> Credentials
         server: URL of the API server, for the kubeconfigs.
         addresses: IP addresses that the API server has.
     """
+    names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
+    subjects = {"apiserver": "kube-apiserver", "front-proxy": "front-proxy-client"}
+    made = _write_certificates(folder, subjects, names, addresses)
+    _write_key(made.service_account_key, rsa.generate_private_key(65537, 2048))
+    _write_tokens(made, server)
+    return made
+
+
+def serving_certificate(folder: Path, address: str) -> Credentials:
+    """Make a certificate called `server` for a server at an IP address, and its authority."""
+    return _write_certificates(folder, {"server": address}, (), (address,))
+
+
+def _write_certificates(
+    folder: Path, subjects: Mapping[str, str], names: Sequence[str], addresses: Sequence[str]
+) -> Credentials:
     folder.mkdir(mode=0o700)
     made = Credentials(folder)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _authority(ca_key)
     made.authority.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
     alternatives = [
         *map(x509.DNSName, names),
         *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
     ]
-    for name, subject in (("apiserver", "kube-apiserver"), ("front-proxy", "front-proxy-client")):
+    for name, subject in subjects.items():
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _signed(subject, key, ca, ca_key, alternatives)
         certificate_file, key_file = made.certificate(name)
         certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         _write_key(key_file, key)
-    _write_key(made.service_account_key, rsa.generate_private_key(65537, 2048))
-    _write_tokens(made, server)
     return made
 
 
@@ -97,26 +111,30 @@ def _write_tokens(made: Credentials, server: str) -> None:
     made.tokens.write_text("".join(lines))
 
 
-def kubeconfig(*, server: str, authority: Path, token: str, namespace: str = "default") -> str:
+def kubeconfig(*, server: str, authority: Path, token: str) -> str:
     """Write a kubeconfig for a bearer of a token."""
+    cluster = {"server": server, "certificate-authority": str(authority)}
+    return _kubeconfig(cluster, token, "default")
+
+
+def with_token(kubeconfig_file: Path, *, token: str, namespace: str) -> str:
+    """Write a kubeconfig for the cluster of another one, for the bearer of a token."""
+    known = yaml.safe_load(kubeconfig_file.read_text())
+    contexts = {each["name"]: each["context"] for each in known["contexts"]}
+    clusters = {each["name"]: each["cluster"] for each in known["clusters"]}
+    return _kubeconfig(clusters[contexts[known["current-context"]]["cluster"]], token, namespace)
+
+
+def _kubeconfig(cluster: Mapping[str, str], token: str, namespace: str) -> str:
+    context = {"cluster": "tests", "user": "tests", "namespace": namespace}
     return json.dumps(
         {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "tests",
-            "clusters": [
-                {
-                    "name": "tests",
-                    "cluster": {"server": server, "certificate-authority": str(authority)},
-                }
-            ],
+            "clusters": [{"name": "tests", "cluster": cluster}],
             "users": [{"name": "tests", "user": {"token": token}}],
-            "contexts": [
-                {
-                    "name": "tests",
-                    "context": {"cluster": "tests", "user": "tests", "namespace": namespace},
-                }
-            ],
+            "contexts": [{"name": "tests", "context": context}],
         },
         indent=1,
     )

@@ -39,6 +39,11 @@ class Machine:
     address: str
     """Where the host finds it."""
 
+    @property
+    def host_address(self) -> str:
+        """Where it finds the host."""
+        return self.address.rpartition(".")[0] + ".1"
+
     def start(
         self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
     ) -> None:

@@ -185,7 +185,10 @@ def _role(operation: Operation) -> str:
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, (GoogleAPICallError, InvalidResponse)):
         return str(_Answer.of(error))
-    return " ".join(str(error).split()) or type(error).__name__
+    # requests holds urllib3's error, which holds the cause behind its pool, address and query.
+    inner = error.args[0] if isinstance(error, requests.RequestException) and error.args else error
+    text = " ".join(str(getattr(inner, "reason", None) or inner).split())
+    return re.sub(r"^HTTPS?Connection(Pool)?\([^)]*\): ", "", text) or type(error).__name__
 
 
 def _after_failures(path: str, patience: Patience) -> Callable[[Exception], None]:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from job.errors import JobError
+from job.errors import JobError, StorageUnreachableError
 from launcher import backends, capacity, kueue, resources, run_directory, state_json
 from launcher.background import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
@@ -28,7 +28,7 @@ T = TypeVar("T")
 _BACKENDS = ("tfjob", "jobset", "job")
 _LOG_TAIL = 200
 _MOST_LOGS = 16
-_STORAGE_S = 15.0
+_STORAGE_S = 8.0
 
 
 def find(cluster: "Cluster", name: str) -> tuple[ModuleType, Object]:
@@ -175,6 +175,8 @@ class _Parts:
     ) -> T:
         try:
             return result.result(within_s)
+        except StorageUnreachableError:
+            self.unknown.append(f"{what}: storage does not answer from here")
         except (LauncherError, JobError) as error:
             self.unknown.append(f"{what}: {error}")
         except TimeoutError:

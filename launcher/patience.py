@@ -5,7 +5,7 @@ import functools
 from job import storage
 
 _PATIENCE = storage.Patience(
-    deadline_s=8.0, connect_timeout_s=5.0, read_timeout_s=15.0, quiet_s=float("inf")
+    deadline_s=4.0, connect_timeout_s=4.0, read_timeout_s=15.0, quiet_s=float("inf")
 )
 
 

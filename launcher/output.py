@@ -6,7 +6,7 @@ comes from a cluster may hold terminal escapes, so every line passes through `pr
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 _STYLES = {
@@ -61,6 +61,13 @@ class Output:
         if not self.color or not names:
             return text
         return f"\x1b[{';'.join(_STYLES[name] for name in names)}m{text}\x1b[0m"
+
+    def facts(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Write (name, text) below a heading: names dim and in one column."""
+        rows = list(rows)
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            self.print(f"  {self.style(f'{name:<{width}}', 'dim')}  {self.style(text)}")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns under a header, three spaces apart, as kubectl does."""

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from launcher.cluster import Cluster
 
 
+GRACE_S = 150.0
+"""How long workers may take to save and leave: the pods' grace period and some more."""
+
+
 def set_suspended(
     cluster: "Cluster", module: ModuleType, job: Job, suspended: bool, *, cancelled: str = ""
 ) -> None:
@@ -36,8 +40,8 @@ def set_suspended(
     cluster.patch(resources.WORKLOADS, workload.name, {"spec": {"active": not suspended}})
 
 
-def wait_for_pods(cluster: "Cluster", module: ModuleType, job: Job, timeout_s: float) -> bool:
-    """Wait until no pod of a job runs any more; False if some still do after `timeout_s`."""
+def wait_for_pods(cluster: "Cluster", module: ModuleType, job: Job) -> bool:
+    """Wait until no pod of a job runs any more; False if some still do after GRACE_S."""
     from launcher import state_json
     from launcher.backoff import Deadline
 
@@ -47,7 +51,7 @@ def wait_for_pods(cluster: "Cluster", module: ModuleType, job: Job, timeout_s: f
     alive = {pod.uid for pod in map(state_json.pod, items) if pod.phase in ("Pending", "Running")}
     if not alive:
         return True
-    for kind, item in cluster.watch(resources.PODS, labels=selector, deadline=Deadline(timeout_s)):
+    for kind, item in cluster.watch(resources.PODS, labels=selector, deadline=Deadline(GRACE_S)):
         pod = state_json.pod(item)
         if kind == "DELETED" or pod.phase not in ("Pending", "Running"):
             alive.discard(pod.uid)

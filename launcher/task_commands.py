@@ -35,9 +35,7 @@ def run(
     if args.dry_run != "client" and not args.output:
         where = f" in namespace {spec.namespace}" if spec.namespace else ""
         context.output.print(context.output.style(spec.name, "bold") + where)
-        for name, text in rows:
-            label = context.output.style(f"{name:<10}", "dim")
-            context.output.print(f"  {label} {context.output.style(text)}")
+        context.output.facts(rows)
     if backend == "local":
         return sending.run_here(spec, args, context)
     return sending.send(spec, args, context)

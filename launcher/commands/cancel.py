@@ -10,8 +10,6 @@ HELP = "Stop a job for good; its object and run directory stay."
 EPILOG = """The workers save a checkpoint before they leave: `launcher resume` can go on from it.
 `launcher delete` removes the object as well."""
 
-_GRACE_S = 150.0
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the jobs."""
@@ -37,7 +35,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         suspension.set_suspended(cluster, module, job, True, cancelled=now)
         if not args.no_wait:
             output.note(f"waiting for the workers of {job.name} to save a checkpoint and leave")
-            suspension.wait_for_pods(cluster, module, job, _GRACE_S)
+            suspension.wait_for_pods(cluster, module, job)
         output.print(f"{output.style(job.name)} cancelled")
         if job.run:
             output.print(f"  go on from its checkpoint: launcher resume {job.name}")

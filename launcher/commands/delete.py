@@ -10,8 +10,6 @@ HELP = "Remove a job from the cluster; its run directory stays."
 EPILOG = """Running workers save a checkpoint before they leave. The run directory, with the
 checkpoints, the logs and the report, is never touched."""
 
-_GRACE_S = 150.0
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the jobs."""
@@ -37,7 +35,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         job = module.read(item)
         cluster.delete(module.RESOURCE, job.name, uid=job.uid)
         if args.wait:
-            suspension.wait_for_pods(cluster, module, job, _GRACE_S)
+            suspension.wait_for_pods(cluster, module, job)
         output.print(f"{output.style(job.name)} deleted")
         if job.run:
             output.note(f"its run directory stays: {job.run}")

@@ -58,8 +58,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         for line in resumption.changes(earlier, settings, job):
             output.print(f"  {output.style('changed', 'yellow')}   {output.style(line)}")
         needs = estimate(job.spec, job.config, job.facts)
-        for name, text in summary.training_rows(job.spec, job.config, job.facts, needs):
-            output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+        output.facts(summary.training_rows(job.spec, job.config, job.facts, needs))
         output.stdout.flush()
     if backend == "local":
         return sending.run_here(job.spec, args, context)

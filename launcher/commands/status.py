@@ -62,8 +62,7 @@ def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool
     from launcher import views
 
     output.print(views.heading(state, output))
-    for name, text in views.fact_rows(state):
-        output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+    output.facts(views.fact_rows(state))
     output.print()
     output.print("\n".join(views.finding_lines(finding, output)))
     if state.pods:
@@ -88,8 +87,7 @@ def _show_run(run_dir: str, args: argparse.Namespace, context: Context) -> int:
     if args.output:
         output.document(views.run_data(run_dir, facts), args.output)
         return 0
-    for name, text in views.run_rows(run_dir, facts):
-        output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+    output.facts(views.run_rows(run_dir, facts))
     return 0
 
 

@@ -77,6 +77,5 @@ def _introduce(job: "Training", context: Context) -> None:
     where = f" in namespace {spec.namespace}" if spec.namespace else ""
     output.print(output.style(spec.name, "bold") + where)
     rows = summary.training_rows(spec, job.config, job.facts, estimate(spec, job.config, job.facts))
-    for name, text in rows:
-        output.print(f"  {output.style(f'{name:<9}', 'dim')} {output.style(text)}")
+    output.facts(rows)
     output.stdout.flush()

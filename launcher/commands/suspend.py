@@ -10,8 +10,6 @@ HELP = "Stop a job for a while; `unsuspend` lets it go on."
 EPILOG = """The workers save a checkpoint before they leave, and go on from it later. Meanwhile
 the job holds no GPUs. In a Kueue queue it lines up again when it is unsuspended."""
 
-_GRACE_S = 150.0
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the job."""
@@ -35,7 +33,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         output.print(f"{output.style(job.name)} is being suspended")
         return 0
     output.note("waiting for the workers to save a checkpoint and leave")
-    if not suspension.wait_for_pods(cluster, module, job, _GRACE_S):
+    if not suspension.wait_for_pods(cluster, module, job):
         output.warn(f"some workers of {job.name} have not left yet; launcher status {job.name}")
     output.print(f"{output.style(job.name)} suspended; launcher unsuspend {job.name} lets it go on")
     return 0

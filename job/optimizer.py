@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from job.config import LAYER_STAGES, TrainConfig
+from job.train_config import LAYER_STAGES, TrainConfig
 
 
 class Applied(NamedTuple):

@@ -13,6 +13,9 @@ from typing import Any, ClassVar, Protocol
 
 from job.errors import ConfigError
 
+PATH_FORMS = "a local path or gs://bucket/prefix"
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
 
 class Config(Protocol):
     """Any frozen dataclass whose fields were made by `option`."""
@@ -53,6 +56,17 @@ def option(
         "positional": positional,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def storage_deadline() -> Any:
+    """Declare the field of every command that reads or writes a bucket."""
+    return option(
+        300.0,
+        "How long requests to a bucket that fail are repeated before this process gives up.",
+        group="storage",
+        unit="s",
+        low=1.0,
+    )
 
 
 def value_types(config_class: type[Any]) -> dict[str, type[Any]]:

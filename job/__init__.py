@@ -7,6 +7,8 @@ so that the launcher can use them on a machine without TensorFlow.
 
 import os
 
+from job import quiet_import
+
 # TensorFlow reads these once, when it is imported: what it says about instruction sets and missing
 # GPUs is nothing that a user of these commands can act on. A value that is set already counts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,5 +17,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 # TensorFlow switches oneDNN off by itself on processors that have AVX2 only, where a training step
 # of VGG19 takes a fifth less time with it (tests/benchmarks/train_step.py).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+quiet_import.install()
 
 __version__ = "0.1.0"

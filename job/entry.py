@@ -4,14 +4,18 @@ Arguments become a configuration, errors a user can act on become one line and a
 Anything else is a defect of ours and keeps its traceback.
 """
 
+import contextlib
 import errno
 import logging
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from job import flags, storage
-from job.errors import ConfigError, DeniedError, JobError, NoSpaceError
+from job.errors import ConfigError, DeniedError, JobError, NoSpaceError, PreemptedError
 from job.exit_codes import ExitCode
 
 ConfigT = TypeVar("ConfigT")
@@ -49,7 +53,11 @@ def run(
     if deadline_s is not None:
         storage.set_deadline(deadline_s)
     try:
-        return main(config) or ExitCode.DONE
+        with _sigterm_ends_it():
+            return main(config) or ExitCode.DONE
+    except PreemptedError as error:
+        print(error, file=sys.stderr, flush=True)  # No error: somebody wanted it so.
+        return error.exit_code
     except JobError as error:
         return _report(error)
     except OSError as error:
@@ -60,6 +68,27 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _sigterm_ends_it() -> Iterator[None]:
+    """Leave on SIGTERM wherever nothing better is done about it, see `job/stop_request.py`.
+
+    The first process of a container has no default action: it would ignore the signal and be
+    killed after the grace period.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(_signal: int, _frame: types.FrameType | None) -> None:
+    raise PreemptedError("stopped on request")
 
 
 def _report(error: JobError) -> int:

@@ -1,15 +1,23 @@
-"""Leaving on request: SIGTERM asks once, the second one does not ask again."""
+"""Leaving on request: SIGTERM or Ctrl-C asks once, the second one does not ask again.
+
+A handler in Python runs only once the main thread is back in the interpreter, and that thread may
+stand in a collective for as long as a peer is silent. So signals are read from a pipe instead, in
+a thread of its own, which runs as soon as they come.
+"""
 
 import os
 import signal
+import threading
 import types
 from typing import Self
 
 from job.exit_codes import ExitCode
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class StopRequest:
-    """Notes the first SIGTERM; the second one ends the process at once.
+    """Notes the first signal; the second one ends the process at once.
 
     A context manager, since handlers can only be set in the main thread and must be put back.
     """
@@ -18,13 +26,31 @@ class StopRequest:
         self.requested = False
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGTERM, self._handle)
+        reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+        # The interpreter writes the numbers of signals that have a handler in Python.
+        self._fd_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        # A shell starts what runs in the background with SIGINT ignored; so it stays.
+        wanted = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, _heard) for number in wanted}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        os.close(self._writer)  # Which ends the thread.
 
-    def _handle(self, _signal: int, _frame: types.FrameType | None) -> None:
-        if self.requested:
-            os._exit(ExitCode.PREEMPTED)
-        self.requested = True
+    def _listen(self, reader: int) -> None:
+        with open(reader, "rb", buffering=0) as pipe:
+            while number := pipe.read(1):
+                if number[0] not in _SIGNALS:
+                    continue
+                if self.requested:
+                    os._exit(ExitCode.PREEMPTED)
+                self.requested = True
+
+
+def _heard(_signal: int, _frame: types.FrameType | None) -> None:
+    """Take the place of what the signal would do otherwise."""

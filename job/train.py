@@ -202,7 +202,10 @@ class Trainer:
             done = step + 1
             if result.leave:
                 self._save(done, {}, best=False)
-                raise PreemptedError(f"asked to leave; saved {self._output.where(done)}")
+                raise PreemptedError(
+                    f"stopped on request; saved {self._output.where(done)}: the same command "
+                    "goes on from there"
+                )
             metrics: Mapping[str, float] = {}
             best = False
             if self._evaluation_due(done):

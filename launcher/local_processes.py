@@ -4,7 +4,9 @@ All processes stand in sessions of their own, so that the terminal's Ctrl-C reac
 alone, and are tied to it: if it dies, they get SIGTERM.
 """
 
+import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -51,7 +53,7 @@ class ProcessSet:
 
     def __init__(self, replicas: Sequence[Replica], write_line: Callable[[str, str], None]) -> None:
         self._ended: list[Ended] = []
-        self._asked_to_stop_at: float | None = None
+        self._asked_survivors = False
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         for replica in replicas:
@@ -74,11 +76,19 @@ class ProcessSet:
             reader.start()
             self._readers.append(reader)
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to all that still run."""
-        for process in self._processes.values():
-            if process.poll() is None:
-                process.send_signal(number)
+    def ask_to_leave(self) -> None:
+        """Send SIGTERM to all that still run."""
+        for process in self._running():
+            process.terminate()
+
+    def kill(self) -> None:
+        """End all that still run, and the processes that they have started."""
+        for process in self._running():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _running(self) -> list[subprocess.Popen[str]]:
+        return [process for process in self._processes.values() if process.poll() is None]
 
     def wait(self, *, grace_s: float, kill_after_s: float) -> list[Ended]:
         """Wait for all, in the order in which they end.
@@ -108,10 +118,10 @@ class ProcessSet:
 
     def _end_survivors(self, since_s: float, grace_s: float, kill_after_s: float) -> None:
         if since_s > grace_s + kill_after_s:
-            self.send(signal.SIGKILL)
-        elif since_s > grace_s and self._asked_to_stop_at is None:
-            self._asked_to_stop_at = time.monotonic()
-            self.send(signal.SIGTERM)
+            self.kill()
+        elif since_s > grace_s and not self._asked_survivors:
+            self._asked_survivors = True
+            self.ask_to_leave()
 
 
 def cause_of(ended: Sequence[Ended]) -> Ended:
@@ -132,12 +142,22 @@ def cause_of(ended: Sequence[Ended]) -> Ended:
 
 
 def _copy(replica: Replica, stream: IO[str], write_line: Callable[[str, str], None]) -> None:
-    """Copy a replica's lines to its log file and to the merged output."""
-    with stream, open(replica.log_file, "w", encoding="utf-8") as log:
-        for line in stream:
-            log.write(line)
-            log.flush()
-            write_line(replica.name, line.rstrip("\n"))
+    """Copy a replica's lines to its log file and to the merged output.
+
+    It reads to the end whatever becomes of the file: nobody else empties the pipe, and a worker
+    whose pipe is full stands still.
+    """
+    with stream:
+        lines = iter(stream)
+        try:
+            with open(replica.log_file, "w", encoding="utf-8", buffering=1) as log:
+                for line in lines:
+                    write_line(replica.name, line.rstrip("\n"))
+                    log.write(line)
+        except OSError as error:
+            write_line(replica.name, f"({replica.log_file} ends here: {error.strerror})")
+            for line in lines:
+                write_line(replica.name, line.rstrip("\n"))
 
 
 def _tie_to_launcher() -> None:

@@ -15,10 +15,11 @@ import tempfile
 import threading
 import types
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from job import exit_codes, layout, storage
 from job.errors import JobError
+from job.storage_local import errors_of
 from launcher.context import Context
 from launcher.local_processes import Ended, ProcessSet, Replica, cause_of
 from launcher.output import Output, printable
@@ -52,17 +53,24 @@ class _LocalJob:
         self._lock = threading.Lock()
         self._processes: ProcessSet | None = None
         self._interrupts = 0
+        self._nobody_reads = False
 
     def interrupt(self) -> None:
-        """Ask once, kill on the second time."""
+        """Ask once, kill on the second time; an attempt that is only being made gets both later."""
         self._interrupts += 1
-        if self._processes is None:
+        if self._interrupts == 1:
+            self._note("stopping: workers save a checkpoint and leave (again kills them)")
+        elif self._interrupts == 2:
+            self._note("killing the workers; the last committed checkpoint stays")
+        self._pass_on_interrupts()
+
+    def _pass_on_interrupts(self) -> None:
+        if self._processes is None or not self._interrupts:
             return
         if self._interrupts == 1:
-            self._output.note("stopping: workers save a checkpoint and leave (again kills them)")
-            self._processes.send(signal.SIGTERM)
+            self._processes.ask_to_leave()
         else:
-            self._processes.send(signal.SIGKILL)
+            self._processes.kill()
 
     def run(self) -> int:
         """Attempt, and attempt again where that can help; give the last cause's exit code."""
@@ -74,13 +82,13 @@ class _LocalJob:
                 break
             words = f"{cause.name} ended: {_describe(cause.code)}"
             if not exit_codes.restart_may_help(cause.code):
-                self._output.note(f"{words}; starting again would not help")
+                self._note(f"{words}; starting again would not help")
                 break
             if restarts == self._spec.max_restarts:
-                self._output.note(f"{words}; no restarts left of {restarts} (--max-restarts)")
+                self._note(f"{words}; no restarts left of {restarts} (--max-restarts)")
                 break
             restarts += 1
-            self._output.note(f"{words}; restart {restarts} of {self._spec.max_restarts}")
+            self._note(f"{words}; restart {restarts} of {self._spec.max_restarts}")
         return exit_codes.FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
 
     def _attempt(self, number: int) -> Ended:
@@ -96,6 +104,7 @@ class _LocalJob:
                 for index, name in enumerate(self._names)
             ]
             self._processes = ProcessSet(replicas, self._write_line)
+            self._pass_on_interrupts()  # Whatever came while nobody was there to take it.
             try:
                 ended = self._processes.wait(grace_s=_GRACE_S, kill_after_s=_KILL_AFTER_S)
             finally:
@@ -139,7 +148,8 @@ class _LocalJob:
             return
         target = layout.join(layout.attempts_dir(self._spec.output), str(attempt))
         if not storage.is_remote(target):
-            os.makedirs(target, exist_ok=True)
+            with errors_of(target):
+                os.makedirs(target, exist_ok=True)
             yield target
             return
         with tempfile.TemporaryDirectory(prefix="logs-") as folder:
@@ -156,14 +166,26 @@ class _LocalJob:
             self._output.warn(f"the logs could not be kept in {target}: {error}")
 
     def _write_line(self, name: str, line: str) -> None:
+        text = printable(line)
+        if len(self._names) > 1:
+            color = _COLORS[self._names.index(name) % len(_COLORS)]
+            prefix = self._output.style(f"{name:<{len(self._names[-1])}} |", color)
+            text = f"{prefix} {text}"
         with self._lock:
-            if len(self._names) == 1:
-                self._output.print(printable(line))
-            else:
-                color = _COLORS[self._names.index(name) % len(_COLORS)]
-                prefix = self._output.style(f"{name:<{len(self._names[-1])}} |", color)
-                self._output.print(f"{prefix} {printable(line)}")
+            if not self._nobody_reads:
+                self._print(text)
+
+    def _note(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            self._output.note(text)
+
+    def _print(self, text: str) -> None:
+        try:
+            self._output.print(text)
             self._output.stdout.flush()
+        except BrokenPipeError:  # `| head`: nobody would see what the job does from here on.
+            self._nobody_reads = True
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def _describe(code: int) -> str:

@@ -48,30 +48,46 @@ def trainers(launcher: psutil.Process) -> list[psutil.Process]:
     return [child for child in launcher.children() if "job.train" in " ".join(child.cmdline())]
 
 
-def kill_at_random(job: subprocess.Popen, run: Path, rounds: int, dice: random.Random) -> int:
-    """Kill one worker of each of so many attempts, some time after its training began."""
-    killed = 0
-    for attempt in attempts(job, run):
-        if killed == rounds:
-            break
+def kill_at_random(
+    job: subprocess.Popen, run: Path, rounds: int, dice: random.Random
+) -> Iterator[str]:
+    """Kill one worker of each of so many attempts; say which and when.
+
+    Every fifth is killed while it starts, the others some time after their training began.
+    """
+    for attempt in attempts(job, run, rounds):
+        started, left_over = time.monotonic(), unfinished_checkpoints(run)
         log = Path(layout.attempt_log(str(run), attempt, "worker-0"))
-        while job.poll() is None and "\nstep " not in log.read_text():
+        trains = dice.random() > 0.2
+        while trains and job.poll() is None and "\nstep " not in log.read_text():
             time.sleep(0.02)
-        time.sleep(dice.uniform(0.0, 0.8))
-        if job.poll() is None:
-            dice.choice(trainers(psutil.Process(job.pid))).kill()
-            killed += 1
-    return killed
+        time.sleep(dice.uniform(0.0, 0.8 if trains else 5.0))
+        if job.poll() is not None:
+            return
+        before = unfinished_checkpoints(run)
+        dice.choice(trainers(psutil.Process(job.pid))).kill()
+        saving = bool(before & unfinished_checkpoints(run) - left_over)
+        moment = "while saving" if saving else "in training" if trains else "at the start"
+        yield (
+            f"round {attempt}: killed {moment} after {time.monotonic() - started:.1f} s, newest "
+            f"checkpoint of step {max(checkpoints.committed_steps(str(run)), default=None)}"
+        )
 
 
-def attempts(job: subprocess.Popen, run: Path) -> Iterator[int]:
-    """Give the number of each attempt once its first worker has a log."""
-    number = 1
-    while job.poll() is None:
-        if Path(layout.attempt_log(str(run), number, "worker-0")).exists():
-            yield number
-            number += 1
-        time.sleep(0.02)
+def attempts(job: subprocess.Popen, run: Path, last: int) -> Iterator[int]:
+    """Give the number of each attempt once all its workers have a log, and so are started."""
+    for number in range(1, last + 1):
+        logs = [Path(layout.attempt_log(str(run), number, f"worker-{i}")) for i in range(2)]
+        while not all(log.exists() for log in logs):
+            if job.poll() is not None:
+                return
+            time.sleep(0.02)
+        yield number
+
+
+def unfinished_checkpoints(run: Path) -> set[Path]:
+    """Find the folders into which a checkpoint is written now."""
+    return set(Path(layout.checkpoints_dir(str(run))).glob(".*"))
 
 
 def check(data: str, folder: Path, *, steps: int, rounds: int, seed: int) -> None:
@@ -81,10 +97,13 @@ def check(data: str, folder: Path, *, steps: int, rounds: int, seed: int) -> Non
         job = subprocess.Popen(
             submit(data, run, steps, f"--max-restarts={rounds}"), stdout=output, stderr=output
         )
-        killed = kill_at_random(job, run, rounds, random.Random(seed))
+        moments = []
+        for moment in kill_at_random(job, run, rounds, random.Random(seed)):
+            print(moment, flush=True)
+            moments.append(moment)
         assert job.wait(timeout=600) == 0, (folder / "output").read_text()
     text = (folder / "output").read_text()
-    assert killed == rounds, text
+    assert len(moments) == rounds, text
     assert f"restart {rounds} of {rounds}" in text
     expected = weights(folder / "whole")
     for name, value in weights(run).items():

@@ -1,0 +1,162 @@
+"""`launcher submit --backend local` as a person meets it: Ctrl-C, full disks, a job's own end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from job import checkpoints, layout
+from tests.multiprocess import ROOT
+
+TIMEOUT_S = 120
+TRAINER_FLAGS = (
+    "--head=gap",
+    "--width_multiplier=0.03",
+    "--image_size_px=32",
+    "--global_batch_size=16",
+    "--precision=float32",
+    "--eval_every_steps=100000",
+    "--log_every_s=0.2",
+    "--network_gbps=10",
+)
+
+
+def submit(data: str, run: Path, *trainer_flags: str) -> list[str]:
+    return [
+        sys.executable, "-m", "launcher", "submit", "--backend=local", "--gpus=0", "--workers=2",
+        f"--data={data}", f"--run={run}", "--", *TRAINER_FLAGS, *trainer_flags,
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def submitted(data: str, run: Path, *trainer_flags: str) -> Iterator[subprocess.Popen]:
+    """A job that trains; nothing of it is left afterwards."""
+    with subprocess.Popen(
+        submit(data, run, *trainer_flags),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    ) as job:
+        workers: list[psutil.Process] = []
+        try:
+            for line in job.stdout:
+                if "| step " in line:
+                    break
+            workers = trainers(job)
+            yield job
+        finally:
+            for process in (*workers, job):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def trainers(job: subprocess.Popen) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(job.pid).children()
+        if "job.train" in " ".join(child.cmdline())
+    ]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own of so few bytes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this machine does not allow to mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_ctrl_c_saves_and_leaves_and_the_second_one_kills(digits_dataset, tmp_path):
+    """Once: 143 with a checkpoint. Twice: 137 although a worker stands still; nothing is left."""
+    with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
+        job.send_signal(signal.SIGINT)
+        text = job.stdout.read()
+        assert job.wait(TIMEOUT_S) == 143, text
+        assert "workers save a checkpoint and leave (again kills them)" in text
+        (step,) = checkpoints.committed_steps(str(tmp_path / "run"))
+        assert text.count(f"step-{step:08d}: the same command goes on from there") == 2
+        assert "error" not in text
+    with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
+        workers = trainers(job)
+        workers[1].suspend()  # Now the other one cannot finish its step.
+        job.send_signal(signal.SIGINT)
+        for line in job.stdout:
+            if line.startswith("stopping"):
+                break
+        job.send_signal(signal.SIGINT)
+        text = job.stdout.read()
+        assert job.wait(TIMEOUT_S) == 137, text
+        assert "killing the workers" in text
+        assert not any(worker.is_running() for worker in workers)
+
+
+def test_a_second_sigterm_ends_a_worker_that_stands_in_a_collective(digits_dataset, tmp_path):
+    """It waits for a silent peer for much longer than anybody waits for it."""
+    with submitted(
+        digits_dataset, tmp_path / "run", "--steps=100000", "--peer_timeout_s=600"
+    ) as job:
+        first, second = trainers(job)
+        second.suspend()
+        before = threads_cpu_s(first)
+        while threads_cpu_s(first) != before:  # Until it has nothing left to do but to wait.
+            before = threads_cpu_s(first)
+            time.sleep(0.5)
+        first.terminate()
+        time.sleep(0.5)  # Signals that come at the same time count once.
+        first.terminate()
+        first.wait(TIMEOUT_S)
+        for _ in range(2):
+            job.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        assert job.wait(TIMEOUT_S) == 143
+
+
+def threads_cpu_s(process: psutil.Process) -> float:
+    return process.cpu_times().user
+
+
+def test_a_reader_that_goes_away_ends_the_job_as_ctrl_c_does(digits_dataset, tmp_path):
+    """`launcher submit ... | head` leaves no workers that nobody sees."""
+    with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
+        job.stdout.close()
+        assert job.wait(TIMEOUT_S) == 143
+        assert len(checkpoints.committed_steps(str(tmp_path / "run"))) == 1
+
+
+def test_a_full_and_then_a_read_only_disk_end_two_workers_with_the_checkpoint_intact(
+    digits_dataset, tmp_path
+):
+    """Their logs are on the same disk, and must not keep anybody from ending."""
+    with small_disk(tmp_path / "small", "3m") as disk:
+        run = disk / "run"
+        command = submit(digits_dataset, run, "--steps=300", "--save_every_steps=1", "--keep=100",
+                         "--peer_timeout_s=10")  # fmt: skip
+        full = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+        assert full.returncode == 74, full.stdout + full.stderr
+        assert "error: no space left for a checkpoint" in full.stdout
+        assert "worker-0 ended: exit code 74" in full.stderr
+        assert "Traceback" not in full.stdout + full.stderr
+        newest = checkpoints.newest_whole(str(run))
+        assert newest.step >= 1
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        read_only = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+        assert read_only.returncode == 1
+        assert read_only.stderr.startswith(f"error: {layout.attempts_dir(str(run))}")
+        assert "read-only file system" in read_only.stderr
+        assert read_only.stderr.count("\n") == 1
+        assert checkpoints.newest_whole(str(run)) == newest

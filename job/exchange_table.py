@@ -16,14 +16,20 @@ def plan_table(plan: Plan) -> str:
     )
     if plan.replicas == 1:
         return f"{title}: nothing to exchange"
-    rows = [_HEADER, *_group_rows(plan), _total_row(plan)]
+    total = ("in all", "", *_numbers(plan.dense, plan.planned))
+    rows = [_HEADER, *_group_rows(plan), _latency_row(plan), total]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
     lines = [_line(row, widths) for row in rows]
     rule = "-" * len(lines[0])
+    return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1], _verdict(plan)])
+
+
+def _verdict(plan: Plan) -> str:
     factor = plan.dense.sent_bytes / plan.planned.sent_bytes
     faster = plan.dense.seconds / plan.planned.seconds
-    verdict = f"{factor:.1f} x fewer bytes, {faster:.1f} x less time than dense"
-    return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1], verdict])
+    if plan.mode != "dense" and factor <= 1:
+        return "everything dense: nothing else would be faster"
+    return f"{factor:.1f} x fewer bytes, {faster:.1f} x less time than dense"
 
 
 def _group_rows(plan: Plan) -> list[tuple[str, ...]]:
@@ -43,17 +49,19 @@ def _group(variable: VariablePlan) -> str:
     return "/".join(variable.name.split("/")[:2])
 
 
-def _total_row(plan: Plan) -> tuple[str, ...]:
-    return ("in all", "", *_numbers(plan.dense, plan.planned))
+def _latency_row(plan: Plan) -> tuple[str, ...]:
+    """Say what messages cost beside their bytes, so that each column adds up."""
+    dense = plan.dense.seconds - sum(v.dense.seconds for v in plan.variables)
+    planned = plan.planned.seconds - sum(v.planned.seconds for v in plan.variables)
+    gather = "1 gather, " if plan.factor_names else ""
+    many = f"{gather}{len(plan.bundles)} all-reduce{'s' * (len(plan.bundles) != 1)}"
+    return ("latency of messages", many, *_numbers(Cost(0.0, dense), Cost(0.0, planned)))
 
 
 def _numbers(dense: Cost, planned: Cost) -> tuple[str, ...]:
-    return (
-        f"{dense.sent_bytes / _MEGA:,.1f}",
-        f"{planned.sent_bytes / _MEGA:,.1f}",
-        f"{dense.seconds * 1e3:,.1f}",
-        f"{planned.seconds * 1e3:,.1f}",
-    )
+    megabytes = (cost.sent_bytes / _MEGA for cost in (dense, planned))
+    milliseconds = (cost.seconds * 1e3 for cost in (dense, planned))
+    return tuple(f"{value:,.1f}" for value in (*megabytes, *milliseconds))
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

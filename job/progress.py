@@ -11,6 +11,7 @@ from tqdm import tqdm
 from job import layout, storage
 from job.errors import JobError
 from job.train_step import StepResult
+from job.worker_report import WorkerReport, memory_peak_bytes, straggler
 
 _log = logging.getLogger(__name__)
 _SMOOTHING = 0.9
@@ -47,6 +48,8 @@ class Progress:
         self._loss = 0.0
         self._step_s = 0.0
         self._wait_s = 0.0
+        self._busy_s = 0.0
+        self._workers: tuple[WorkerReport, ...] = ()
         self._updates = 0
         self._last_report = time.monotonic()
         self._bar: tqdm[Never] | None = None
@@ -78,15 +81,31 @@ class Progress:
         """Share of the time that was spent waiting for input, from 0 to 1."""
         return self._wait_s / self._step_s if self._step_s else 0.0
 
-    def update(self, step: int, result: StepResult, *, step_s: float, wait_s: float) -> None:
-        """Note a finished step, the time it took and how much of that was waiting for input."""
+    @property
+    def report(self) -> WorkerReport:
+        """What this worker tells the others of itself."""
+        return WorkerReport(self._busy_s, self.input_wait, memory_peak_bytes())
+
+    def update(
+        self, step: int, result: StepResult, *, step_s: float, wait_s: float, busy_s: float
+    ) -> None:
+        """Note a finished step.
+
+        Args:
+            step: Its number, from 1.
+            result: What it did, and what the workers said of themselves.
+            step_s: Seconds that it took.
+            wait_s: How many of these it waited for its input.
+            busy_s: How many of these passed until its backward pass ended.
+        """
         self._updates += 1
         # The first step also compiles: it says nothing about those to come.
         if self._updates > 1:
             weight = _SMOOTHING if self._step_s else 0.0
             self._step_s = weight * self._step_s + (1 - weight) * step_s
             self._wait_s = weight * self._wait_s + (1 - weight) * wait_s
-        self._step, self._loss = step, result.loss
+            self._busy_s = weight * self._busy_s + (1 - weight) * busy_s
+        self._step, self._loss, self._workers = step, result.loss, result.reports
         if self._bar is not None:
             self._bar.set_postfix_str(
                 f"loss {result.loss:.3f}, {self.images_per_s:,.0f} images/s", refresh=False
@@ -107,7 +126,8 @@ class Progress:
         if self._bar is None and self._leader:
             left_s = (self._total - self._step) * self._step_s
             _log.info(
-                "step %d/%d  loss %.4f  top-1 %.1f %%  %.1f images/s  input wait %.0f %%  %s left",
+                "step %d/%d  loss %.4f  top-1 %.1f %%  %.1f images/s  input wait %.0f %%  "
+                "%s left%s",
                 self._step,
                 self._total,
                 result.loss,
@@ -115,8 +135,16 @@ class Progress:
                 self.images_per_s,
                 100 * self.input_wait,
                 tqdm.format_interval(left_s),
+                self._about_the_slowest(),
             )
         self._write("training")
+
+    def _about_the_slowest(self) -> str:
+        found = straggler(self._workers, self._step_s)
+        if found is None:
+            return ""
+        worker, share = found
+        return f"  others wait for worker {worker} {100 * share:.0f} % of the time"
 
     def _write(self, state: str) -> None:
         """Tell others; a failure is none of training's business."""
@@ -130,6 +158,15 @@ class Progress:
             "examples_per_s": round(self.images_per_s, 2),
             "input_wait": round(self.input_wait, 4),
             "loss": self._loss,
+            "step_s": round(self._step_s, 6),
+            "workers": [
+                {
+                    "busy_s": round(worker.busy_s, 6),
+                    "input_wait": round(worker.input_wait, 4),
+                    "memory_peak_bytes": int(worker.memory_peak_bytes),
+                }
+                for worker in self._workers
+            ],
         }
         try:
             storage.write_bytes(layout.progress_file(self._run), json.dumps(content).encode())

@@ -93,10 +93,17 @@ class RunOutput:
             self._summaries.text("train", self._first_step, "exchange_plan", f"```\n{plan}\n```")
 
     def step(
-        self, step: int, result: StepResult, *, learning_rate: float, step_s: float, wait_s: float
+        self,
+        step: int,
+        result: StepResult,
+        *,
+        learning_rate: float,
+        step_s: float,
+        wait_s: float,
+        busy_s: float,
     ) -> None:
-        """Note the step that was just finished."""
-        self.progress.update(step, result, step_s=step_s, wait_s=wait_s)
+        """Note the step that was just finished; its times are those of `Progress.update`."""
+        self.progress.update(step, result, step_s=step_s, wait_s=wait_s, busy_s=busy_s)
         if self._is_chief and (
             step % self._config.log_every_steps == 0 or step == self._total_steps
         ):

@@ -218,7 +218,7 @@ class Trainer:
                 saved_at, overdue = time.monotonic(), False
 
     def _take_step(self, step: int, batches: Iterator[Any]) -> StepResult:
-        started = time.monotonic()
+        started, started_at = time.monotonic(), time.time()
         batch = next(batches)
         arrived = time.monotonic()
         learning_rate = self._learning_rate(step)
@@ -228,6 +228,7 @@ class Trainer:
             learning_rate=learning_rate,
             loss_scale=self._loss_scale.value,
             leave=self._stop.requested,
+            report=self._output.progress.report,
         )
         if not self._loss_scale.update(finite=result.finite):
             raise DivergedError(
@@ -235,12 +236,15 @@ class Trainer:
                 f"--learning_rate (now {self._config.learning_rate:g}) or set --clip_norm; the "
                 "newest checkpoint is from before"
             )
+        step_s = time.monotonic() - started
         self._output.step(
             step + 1,
             result,
             learning_rate=learning_rate,
-            step_s=time.monotonic() - started,
+            step_s=step_s,
             wait_s=arrived - started,
+            # The clock of the day may jump, and only this comparison would be wrong.
+            busy_s=min(max(result.backward_ended - started_at, arrived - started), step_s),
         )
         return result
 

@@ -19,8 +19,11 @@ from job.gradient_exchange import exchange
 from job.optimizer import Momentum
 from job.precision import Precision
 from job.vgg19 import VGG19, DropoutRows
+from job.worker_report import WorkerReport
 
 Tensors = dict[str, tf.Tensor]
+_NO_REPORT = WorkerReport()
+_REPORT_SIZE = len(_NO_REPORT)
 
 
 class _Backward(NamedTuple):
@@ -37,6 +40,8 @@ class StepResult:
 
     `leave` is True on all workers at the same step once any of them was asked to leave.
     `finite` is False where the gradient was not; the weights are then as before the step.
+    `backward_ended` is when this worker's backward pass did, in seconds since 1970; what follows
+    is exchange, and waiting for others. `reports` holds what the replicas said of themselves.
     """
 
     loss: float
@@ -45,6 +50,8 @@ class StepResult:
     gradient_norm: float
     leave: bool
     finite: bool
+    backward_ended: float
+    reports: tuple[WorkerReport, ...]
 
 
 class TrainStep:
@@ -90,6 +97,7 @@ class TrainStep:
         learning_rate: float,
         loss_scale: float = 1.0,
         leave: bool = False,
+        report: WorkerReport = _NO_REPORT,
     ) -> StepResult:
         """Take step number `step` (from 0) on one global batch.
 
@@ -99,16 +107,18 @@ class TrainStep:
             learning_rate: Of this step.
             loss_scale: Factor on the loss, taken out of the gradients again (float16).
             leave: Whether this worker was asked to leave.
+            report: What this worker tells of itself.
         """
-        sums, norm, finite = self._run(
+        sums, norm, finite, backward_ended = self._run(
             batch["images"],
             batch["labels"],
             tf.constant(step, tf.int32),
             tf.constant(learning_rate, tf.float32),
             tf.constant(loss_scale, tf.float32),
             tf.constant(leave),
+            tf.constant(report, tf.float32),
         )
-        loss, hits1, hits5, examples, leaving = sums.numpy().tolist()
+        loss, hits1, hits5, examples, leaving, *rows = sums.numpy().tolist()
         return StepResult(
             loss=loss,
             top1=hits1 / examples,
@@ -116,9 +126,14 @@ class TrainStep:
             gradient_norm=float(norm),
             leave=leaving > 0,
             finite=bool(finite),
+            backward_ended=float(backward_ended),
+            reports=tuple(
+                WorkerReport(*rows[start : start + _REPORT_SIZE])
+                for start in range(0, len(rows), _REPORT_SIZE)
+            ),
         )
 
-    def _all_replicas(self, *args: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _all_replicas(self, *args: Any) -> tuple[tf.Tensor, ...]:
         results = self._strategy.run(self._replica_step, args)
         # Reduced values are the same everywhere; any local replica's will do.
         return tuple(self._strategy.experimental_local_results(part)[0] for part in results)
@@ -131,17 +146,27 @@ class TrainStep:
         learning_rate: tf.Tensor,
         loss_scale: tf.Tensor,
         leave: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        report: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
         backward = self._accumulate(images, labels, step, loss_scale)
         taps = {name: inputs for name, (inputs, _) in backward.factors.items()}
         deltas = {name: delta for name, (_, delta) in backward.factors.items()}
         gradients = exchange(self._plan, backward.gradients, taps, deltas)
-        sums = tf.distribute.get_replica_context().all_reduce(
+        context = tf.distribute.get_replica_context()
+        own_row = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+        sums = context.all_reduce(
             tf.distribute.ReduceOp.SUM,
-            tf.concat([backward.counts, [tf.cast(leave, tf.float32)]], axis=0),
+            tf.concat(
+                [
+                    backward.counts,
+                    [tf.cast(leave, tf.float32)],
+                    tf.reshape(own_row[:, None] * report, [-1]),
+                ],
+                axis=0,
+            ),
         )
         norm, finite = self._optimizer.apply(gradients, learning_rate, loss_scale)
-        return sums, norm, finite & tf.math.is_finite(sums[0])
+        return sums, norm, finite & tf.math.is_finite(sums[0]), _moment_after(backward)
 
     def _accumulate(
         self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor, loss_scale: tf.Tensor
@@ -199,6 +224,15 @@ class TrainStep:
             },
             tf.stack([loss, *_hits(forward.logits, labels), float(images.shape[0])]),
         )
+
+
+def _moment_after(backward: _Backward) -> tf.Tensor:
+    """Give the time at which the backward pass has brought its last gradient."""
+    # It ends at the first layer. The number is brought to the CPU, which waits for the GPU so.
+    first = next(iter(backward.gradients.values()))
+    number = tf.reshape(first, [-1])[0]
+    with tf.device("CPU:0"), tf.control_dependencies([tf.identity(number)]):
+        return tf.timestamp()
 
 
 def smoothed_cross_entropy(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from job.config import TrainConfig
 from job.exchange_bundles import Method
-from job.exchange_plan import Plan, plan_exchange
+from job.exchange_plan import Cost, Plan, plan_exchange
 from job.schedule import total_steps
 from job.vgg19_shapes import conv_layers, head_layers, layer_shapes
 from launcher import accelerators, sizing, units
@@ -109,8 +109,13 @@ def plan_in_words(plan: Plan) -> str:
         layers = [v.name.split("/")[-2] for v in weights if v.method is Method.FACTORS]
         rest = next(ways[way] for way in used if way is not Method.FACTORS)
         said = f"{', '.join(layers)} as factors, the rest {rest}"
-    planned, dense = plan.planned.sent_bytes / 1e6, plan.dense.sent_bytes / 1e6
-    return f"{said}: {planned:,.0f} MB per step and replica, {dense:,.0f} MB all dense"
+    planned, dense = _megabytes(plan.planned), _megabytes(plan.dense)
+    instead = "" if planned == dense else f", {dense} all dense"
+    return f"{said}: {planned} per step and replica{instead}"
+
+
+def _megabytes(cost: Cost) -> str:
+    return f"{cost.sent_bytes / 1e6:,.{0 if cost.sent_bytes >= 1e7 else 1}f} MB"
 
 
 def flops_per_image(config: TrainConfig, classes: int) -> float:

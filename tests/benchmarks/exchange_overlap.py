@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.exchange_overlap --link 1
 
-Two processes train the full-width VGG19 for a few steps over a link shaped to some Gbit/s. Each
-way to exchange is timed twice: `free`, where a bundle travels as soon as its gradients are there,
-as in training, and `after`, where all of them wait for the end of the backward pass. `alone` is
-the step without any exchange.
+Processes train the full-width VGG19 for a few steps over a link shaped to some Gbit/s. Each way to
+exchange is timed twice: `free`, where a bundle travels as soon as its gradients are there, as in
+training, and `after`, where all of them wait for the end of the backward pass. `alone` is the step
+without any exchange, and `predicted` what `job.scaling` makes of it: `alone` and the plan's time.
 """
 
 import argparse
@@ -21,21 +21,27 @@ from typing import Any
 
 from job import cluster as cluster_module
 from job.config import TrainConfig
-from job.exchange_plan import plan_exchange
+from job.exchange_plan import Link, Plan, plan_exchange
 from job.vgg19_shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
 
 CLASSES = 101
 SHAPES = layer_shapes(CLASSES, "fc")
+MODES = ("dense", "auto")
 VARIANTS = [("dense", "after"), ("dense", "free"), ("auto", "after"), ("auto", "free")]
+HEADER = ("exchange", "alone s", "after s", "free s", "predicted s", "predicted/s", "hidden")
 
 
-def measure(rounds: int, batch: int, gbps: float) -> dict[tuple[str, str], float]:
+def measure(rounds: int, batch: int) -> dict[str, Any]:
     """What each worker does: all variants by turns; medians in seconds."""
     config = TrainConfig(data="unused", run="unused", peer_timeout_s=300.0)
     strategy = cluster_module.connect(cluster_module.read_cluster(os.environ), config)
-    steps = make_steps(strategy, batch, gbps)
+    from job.gradient_exchange import measure_link
+
+    link = measure_link(strategy)
+    plans = {mode: make_plan(mode, batch, strategy.num_replicas_in_sync, link) for mode in MODES}
+    steps = make_steps(strategy, batch, plans)
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
@@ -44,10 +50,21 @@ def measure(rounds: int, batch: int, gbps: float) -> dict[tuple[str, str], float
             started = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "link": link,
+        "planned_s": {mode: plan.planned.seconds for mode, plan in plans.items()},
+        "seconds": {name: statistics.median(values) for name, values in seconds.items()},
+    }
 
 
-def make_steps(strategy: Any, batch: int, gbps: float) -> dict[tuple[str, str], Any]:
+def make_plan(mode: str, batch: int, replicas: int, link: Link) -> Plan:
+    """Plan from what was measured, as training does."""
+    return plan_exchange(
+        SHAPES, batch, replicas, link.network_gbps, mode, product_gflops=link.product_gflops
+    )
+
+
+def make_steps(strategy: Any, batch: int, plans: dict[str, Plan]) -> dict[tuple[str, str], Any]:
     """Compile one training step (without the update) for each variant."""
     import tensorflow as tf
 
@@ -58,7 +75,7 @@ def make_steps(strategy: Any, batch: int, gbps: float) -> dict[tuple[str, str], 
         model = VGG19(CLASSES)
 
     def step(mode: str, when: str) -> Any:
-        plan = plan_exchange(SHAPES, batch, strategy.num_replicas_in_sync, gbps, mode)
+        plan = plans[mode]
 
         def replica() -> Any:
             names = [name for name in SHAPES if name not in plan.factor_names]
@@ -84,20 +101,27 @@ def make_steps(strategy: Any, batch: int, gbps: float) -> dict[tuple[str, str], 
     return {name: step(*name) for name in [("dense", "alone"), ("auto", "alone"), *VARIANTS]}
 
 
-def print_table(results: list[dict[tuple[str, str], float]]) -> None:
-    """Print seconds per step and which share of the exchange was hidden."""
-    slowest = {name: max(result[name] for result in results) for name in results[0]}
-    print(f"{'exchange':>10}{'alone s':>10}{'after s':>10}{'free s':>10}{'hidden':>10}")
-    for mode in ("dense", "auto"):
+def print_table(results: list[dict[str, Any]]) -> None:
+    """Print seconds per step, the slowest worker's, and which share of the exchange was hidden."""
+    print("".join(f"{title:>13}" for title in HEADER))
+    slowest = {
+        name: max(result["seconds"][name] for result in results) for name in results[0]["seconds"]
+    }
+    for mode in MODES:
         alone, after, free = (slowest[mode, when] for when in ("alone", "after", "free"))
+        # Like `job.scaling`, from a step that forms all gradients itself.
+        predicted = slowest["dense", "alone"] + results[0]["planned_s"][mode]
         hidden = (after - free) / (after - alone)
-        print(f"{mode:>10}{alone:>10.2f}{after:>10.2f}{free:>10.2f}{hidden:>10.0%}")
+        numbers = (*(f"{number:.2f}" for number in (alone, after, free, predicted)),)
+        cells = (mode, *numbers, f"{predicted / free:.2f}", f"{hidden:.0%}")
+        print("".join(f"{cell:>13}" for cell in cells))
 
 
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--link", default="1", choices=["loopback", "1", "10"])
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -108,15 +132,14 @@ def main() -> None:
         sys.exit(f"skipped: {reason}")
     with contextlib.ExitStack() as stack:
         log_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        keywords: dict[str, Any] = {"gbps": 10.0}
+        keywords: dict[str, Any] = {}
         if arguments.link != "loopback":
-            network = stack.enter_context(shaped_network(2, int(arguments.link)))
-            keywords["gbps"] = float(arguments.link)
+            network = stack.enter_context(shaped_network(arguments.workers, int(arguments.link)))
             keywords["prefix"] = network.prefix
             keywords["addresses"] = [f"{host}:2222" for host in network.hosts]
         results = call_in_workers(
             measure,
-            num_workers=2,
+            num_workers=arguments.workers,
             log_dir=log_dir,
             timeout_s=1800,
             rounds=arguments.rounds,
@@ -124,7 +147,11 @@ def main() -> None:
             **keywords,
         )
     where = arguments.link if arguments.link == "loopback" else f"{arguments.link} Gbit/s"
-    print(f"2 workers, {where}, {arguments.batch} images each, seconds per step")
+    link = results[0]["link"]
+    print(
+        f"{arguments.workers} workers, {where}, {arguments.batch} images each (measured before: "
+        f"{link.network_gbps:g} Gbit/s, product {link.product_gflops:g} GFLOP/s)"
+    )
     print_table(results)
 
 

@@ -40,7 +40,10 @@ from tests.socket_bytes import sent_bytes
 SHAPES = layer_shapes(101, "fc")
 BATCH = 32
 VARIANTS = ("dense", "chunked", "bfloat16", "planned", "planned16")
-HEADER = ("variant", "MB sent", "MB planned", "s", "s predicted", "fewer bytes", "less time")
+HEADER = (
+    *("variant", "MB sent", "MB planned", "s", "s predicted", "predicted/s"),
+    *("fewer bytes", "less time"),
+)
 
 
 def measure(rounds: int) -> dict[str, Any]:
@@ -162,6 +165,7 @@ def print_table(link: str, num_workers: int, results: list[dict[str, Any]]) -> N
             f"{planned.sent_bytes / 1e6:.1f}",
             f"{seconds[name]:.3f}",
             f"{planned.seconds:.3f}",
+            f"{planned.seconds / seconds[name]:.2f}" if name != "dense" else "",
             f"{sent['dense'] / sent[name]:.1f}x",
             f"{seconds['dense'] / seconds[name]:.1f}x",
         )

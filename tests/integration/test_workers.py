@@ -1,5 +1,7 @@
 """Many workers: the same training as one, agreement at the start, one common end."""
 
+import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -8,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from job import checkpoints, flags
+from job import checkpoints, flags, layout
 from job.config import TrainConfig
-from tests.multiprocess import Worker, start_workers, wait_for_all
+from tests.multiprocess import ROOT, Worker, start_workers, wait_for_all
 
 TIMEOUT_S = 200
 SETTINGS = (
@@ -81,11 +83,17 @@ def test_one_two_and_four_workers_train_the_same_model(digits_dataset, tmp_path)
         for name in ("one", "two", "four")
     ]
     assert metrics[0]["top1"] == metrics[1]["top1"] == metrics[2]["top1"]
+    progress = json.loads(Path(layout.progress_file(str(tmp_path / "four"))).read_text())
+    assert len(progress["workers"]) == 4
+    for worker in progress["workers"]:
+        assert 0 < worker["busy_s"] <= progress["step_s"]
+        assert worker["memory_peak_bytes"] > 0
 
 
 def test_sigterm_to_any_worker_ends_all_at_one_step_and_the_run_goes_on_to_the_same_bits(
     digits_dataset, tmp_path
 ):
+    """While it goes on, the clock jumps a day back and forth: nothing may depend on it."""
     steps = ("--steps=60",)
     whole = run_to_the_end(digits_dataset, tmp_path / "whole", 2, *steps)
     run = tmp_path / "asked"
@@ -100,7 +108,8 @@ def test_sigterm_to_any_worker_ends_all_at_one_step_and_the_run_goes_on_to_the_s
         assert time.monotonic() - asked < 10
         (step,) = checkpoints.committed_steps(str(run))
         assert all(f"step-{step:08d}" in worker.output() for worker in workers)
-    with start_workers(command, num_workers=2, log_dir=run) as workers:
+    clock = {"PYTHONPATH": f"{ROOT / 'tests' / 'jumping_clock'}{os.pathsep}{ROOT}"}
+    with start_workers(command, num_workers=2, log_dir=run, env=clock) as workers:
         assert wait_for_all(workers, TIMEOUT_S) == [0, 0], workers[0].output()
         assert f"steps {step} to 60" in workers[0].output()
     for name, value in weights(run).items():

@@ -9,11 +9,12 @@ import threading
 from typing import Any
 
 import pytest
+import yaml
 
 from job.cluster import SINGLE, Cluster, read_cluster
 from job.errors import ClusterNotFormedError, ConfigError
 from job.rendezvous import exclude_from_proxy, host_and_port, wait_for_peers
-from tests.multiprocess import free_ports
+from tests.multiprocess import ROOT, free_ports
 
 HOSTS = [f"food-worker-{index}.food101.svc:2222" for index in range(3)]
 JOBSET = {
@@ -72,6 +73,28 @@ def test_a_jobset() -> None:
     cluster = read_cluster(JOBSET)
     assert (cluster.worker, cluster.is_chief, cluster.source) == (2, False, "JobSet")
     assert cluster.addresses[1] == "food-worker-0-1.food:2222"
+
+
+def test_the_jobset_of_this_repository_sets_what_is_read() -> None:
+    """Kubernetes fills in the labels that JobSet gives to a pod, and its index in the Job."""
+    manifest = yaml.safe_load((ROOT / "k8s" / "jobs" / "jobset.yaml").read_text())
+    (job,) = manifest["spec"]["replicatedJobs"]
+    (container,) = job["template"]["spec"]["template"]["spec"]["containers"]
+    labels = {
+        "metadata.labels['jobset.sigs.k8s.io/jobset-name']": "food",
+        "metadata.labels['jobset.sigs.k8s.io/replicatedjob-name']": job["name"],
+        "metadata.labels['jobset.sigs.k8s.io/restart-attempt']": "0",
+    }
+    environ = {
+        one["name"]: one["value"]
+        if "value" in one
+        else labels[one["valueFrom"]["fieldRef"]["fieldPath"]]
+        for one in container["env"]
+    }
+    cluster = read_cluster(environ | {"JOB_COMPLETION_INDEX": "1"})
+    assert (cluster.source, cluster.worker) == ("JobSet", 1)
+    assert cluster.num_workers == job["template"]["spec"]["completions"]
+    assert cluster.addresses[0] == f"food-{job['name']}-0-0.food:2222"
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,20 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path):
 
 def test_survivors_may_say_themselves_that_a_peer_was_lost(tmp_path):
     """The end of the killed one is the cause, although a survivor's code came with words."""
-    leaves = "import time; time.sleep(0.8); raise SystemExit(144)"
-    suicide = "import os, signal, time; time.sleep(0.4); os.kill(os.getpid(), signal.SIGKILL)"
-    ended, _ = run(tmp_path, leaves, suicide, grace_s=5.0)
+    file = repr(str(tmp_path / "pid"))
+    leaves = (
+        "import os, time\n"
+        f"while not os.path.exists({file}): time.sleep(0.01)\n"
+        f"while os.path.exists('/proc/' + open({file}).read()): time.sleep(0.01)\n"
+        "raise SystemExit(144)"
+    )
+    suicide = (
+        "import os, signal\n"
+        f"open({file} + '.new', 'w').write(str(os.getpid()))\n"
+        f"os.rename({file} + '.new', {file})\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended, _ = run(tmp_path, leaves, suicide, grace_s=60.0)
     assert ended == [Ended("worker-1", -signal.SIGKILL), Ended("worker-0", 144)]
     assert cause_of(ended) == ended[0]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 _CLOCK_MONOTONIC = 1
 _SIGEV_THREAD = 2
-_TIME_TO_SPEAK_S = 0.1
+_TIME_TO_SPEAK_S = 1.0
 
 
 class _SigEvent(ctypes.Structure):

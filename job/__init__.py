@@ -8,6 +8,10 @@ so that the launcher can use them on a machine without TensorFlow.
 import os
 
 from job import quiet_import
+from job.stop_request import obey_as_first_process
+
+# Now, since the seconds that it takes to import TensorFlow are part of a pod's life.
+obey_as_first_process()
 
 # TensorFlow reads these once, when it is imported: what it says about instruction sets and missing
 # GPUs is nothing that a user of these commands can act on. A value that is set already counts.

@@ -4,19 +4,44 @@
 #   docker build -t IMAGE --build-arg 'TENSORFLOW=tensorflow[and-cuda]' .
 #   docker build -t IMAGE --target tensorboard .
 #
-# Packages are pinned by constraints.txt; give BASE with a digest to pin the base as well.
+# Packages are pinned by constraints.txt. Give the base with a digest to pin it as well:
+#   --build-arg BASE=python:3.11-slim-bookworm@sha256:...   (docker buildx imagetools inspect TAG)
+# A package index of your own: --build-arg PIP_INDEX_URL=https://...; results do not hold it.
 ARG BASE=python:3.11-slim-bookworm
 
-FROM ${BASE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
-RUN python -m venv /opt/venv
+FROM ${BASE} AS packages
+ARG PIP_INDEX_URL
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# pip works on the environment from outside, so that it is not in it.
+RUN python -m venv --without-pip /opt/venv
 WORKDIR /src
-COPY setup.py pyproject.toml constraints.txt README.md ./
-COPY job ./job
-COPY k8s ./k8s
-COPY launcher ./launcher
+COPY setup.py constraints.txt ./
 
-FROM build AS build-job
+FROM packages AS packages-tensorboard
+RUN python -c 'from setup import EXTRAS; print(*EXTRAS["tensorboard"], sep="\n")' >wanted.txt \
+    && python -m pip --python /opt/venv/bin/python install -c constraints.txt -r wanted.txt
+RUN cd /opt/venv/lib/python3*/site-packages \
+    && rm -rf setuptools* _distutils_hack distutils-precedence.pth \
+    && find . -depth -type d -name tests -exec rm -r {} +
+
+# What both results share: no build tools, no root, nothing written outside of mounted folders.
+FROM ${BASE} AS runtime
+LABEL org.opencontainers.image.title="food101-vgg19" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN python -m pip uninstall --yes --root-user-action=ignore setuptools wheel pip \
+    && groupadd --gid 1000 food101 \
+    && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /tmp food101
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+WORKDIR /tmp
+USER 1000:1000
+
+FROM runtime AS tensorboard
+COPY --from=packages-tensorboard /opt/venv /opt/venv
+EXPOSE 6006
+CMD ["python", "-m", "tensorboard.main", "--help"]
+
+FROM packages AS packages-job
+RUN apt-get update -qq && apt-get install -qq --no-install-recommends binutils >/dev/null
 ARG TENSORFLOW=tensorflow-cpu
 # The extra names the right requirement: the two distributions of TensorFlow exclude each other.
 RUN case "$TENSORFLOW" in \
@@ -24,26 +49,18 @@ RUN case "$TENSORFLOW" in \
       "tensorflow[and-cuda]") extra=job-gpu ;; \
       *) echo "TENSORFLOW must be tensorflow-cpu or tensorflow[and-cuda], not $TENSORFLOW" >&2; exit 2 ;; \
     esac \
-    && /opt/venv/bin/pip install --constraint constraints.txt ".[$extra]"
-
-FROM build AS build-tensorboard
-RUN /opt/venv/bin/pip install --constraint constraints.txt '.[tensorboard]'
-
-# What both results share: no build tools, no root, nothing written outside of mounted folders.
-FROM ${BASE} AS runtime
-LABEL org.opencontainers.image.title="food101-vgg19" \
-      org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
-RUN groupadd --gid 1000 food101 && useradd --uid 1000 --gid 1000 --no-create-home food101
-WORKDIR /tmp
-USER 1000:1000
-
-FROM runtime AS tensorboard
-COPY --from=build-tensorboard /opt/venv /opt/venv
-EXPOSE 6006
-CMD ["python", "-m", "tensorboard.main", "--help"]
+    && python -c "from setup import EXTRAS; print(*EXTRAS['$extra'], sep='\n')" >wanted.txt \
+    && python -m pip --python /opt/venv/bin/python install -c constraints.txt -r wanted.txt
+# What only compiling, testing and debugging need: 0.7 GB, TensorFlow's C++ headers and symbols above all.
+RUN cd /opt/venv/lib/python3*/site-packages \
+    && rm -rf setuptools* wheel* _distutils_hack distutils-precedence.pth \
+         clang libclang-* tensorflow/include pyarrow/include \
+    && rm -f /opt/venv/bin/wheel && find . -depth -type d -name tests -exec rm -r {} + \
+    && find tensorflow pyarrow -name '*.so*' -type f -size +1M -exec strip --strip-unneeded {} +
 
 FROM runtime AS job
-COPY --from=build-job /opt/venv /opt/venv
+COPY --from=packages-job /opt/venv /opt/venv
+COPY job /opt/food101/job
+ENV PYTHONPATH=/opt/food101
 # Exec form: SIGTERM reaches Python itself.
 CMD ["python", "-m", "job.train", "--help"]

@@ -3,10 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
-
-HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "job/__init__.py").read_text())[1]
+DESCRIPTION = "Fine-tune VGG19 on Food-101 from one laptop to a GPU cluster, with one command"
 
 # tensorflow-cpu has wheels for x86-64 alone; elsewhere `tensorflow` is the same without CUDA.
 TENSORFLOW = [
@@ -60,33 +57,39 @@ EXTRAS["all"] = [
     for requirement in EXTRAS[name]
 ]
 
-setup(
-    name="food101-vgg19",
-    version=VERSION,
-    description="Fine-tune VGG19 on Food-101 from one laptop to a GPU cluster, with one command",
-    long_description=(HERE / "README.md").read_text(),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    python_requires=">=3.11",
-    packages=[
-        "job",
-        "k8s",
-        "k8s.jobs",
-        "k8s.namespace",
-        "launcher",
-        "launcher.backends",
-        "launcher.checks",
-        "launcher.commands",
-        "launcher.diagnosis",
-    ],
-    package_data={
-        "k8s": ["*.md"],
-        "k8s.jobs": ["*.yaml"],
-        "k8s.namespace": ["*.yaml"],
-        "job": ["templates/*", "py.typed"],
-        "launcher": ["py.typed"],
-    },
-    entry_points={"console_scripts": ["launcher = launcher.__main__:start"]},
-    install_requires=["absl-py>=2.3", "pyyaml>=6.0"],
-    extras_require=EXTRAS,
-)
+# The Dockerfile imports EXTRAS to install what the source needs before it copies the source.
+if __name__ == "__main__":
+    from setuptools import setup
+
+    here = Path(__file__).parent
+    version = re.search(r'__version__ = "(.+)"', (here / "job/__init__.py").read_text())[1]
+    setup(
+        name="food101-vgg19",
+        version=version,
+        description=DESCRIPTION,
+        long_description=(here / "README.md").read_text(),
+        long_description_content_type="text/markdown",
+        license="Apache-2.0",
+        python_requires=">=3.11",
+        packages=[
+            "job",
+            "k8s",
+            "k8s.jobs",
+            "k8s.namespace",
+            "launcher",
+            "launcher.backends",
+            "launcher.checks",
+            "launcher.commands",
+            "launcher.diagnosis",
+        ],
+        package_data={
+            "k8s": ["*.md"],
+            "k8s.jobs": ["*.yaml"],
+            "k8s.namespace": ["*.yaml"],
+            "job": ["templates/*", "py.typed"],
+            "launcher": ["py.typed"],
+        },
+        entry_points={"console_scripts": ["launcher = launcher.__main__:start"]},
+        install_requires=["absl-py>=2.3", "pyyaml>=6.0"],
+        extras_require=EXTRAS,
+    )

@@ -48,11 +48,12 @@ def describe(settings: Settings) -> Provenance:
     )
 
 
-def git_revision() -> str:
-    """Give the commit of the working directory, with `-dirty` if files differ; or nothing."""
+def git_revision(folder: str = ".") -> str:
+    """Give the commit of a checkout, with `-dirty` if files differ; or nothing."""
     try:
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=_GIT_TIMEOUT_S,

@@ -135,27 +135,6 @@ def test_init_writes_what_render_reads(capsys: pytest.CaptureFixture[str]) -> No
     assert manifest["metadata"]["annotations"]["food101/run"] == "gs://bucket/x: y/n"
 
 
-def test_image_build_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is run is shown; --gpu and --target become the Dockerfile's own words."""
-    tool = tmp_path / "bin" / "docker"
-    tool.parent.mkdir()
-    tool.write_text("#!/bin/sh\nexit 3\n")
-    tool.chmod(0o755)
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    argv = ["image", "build", "--image=a:1", "--gpu", "--target=job", "--tool=docker"]
-    old_path = os.environ["PATH"]
-    os.environ["PATH"] = f"{tool.parent}{os.pathsep}{old_path}"
-    try:
-        assert main([*argv, "--dry-run"]) == 0
-        shown = capsys.readouterr().err
-        assert "docker build -t a:1" in shown
-        assert "--build-arg TENSORFLOW=tensorflow[and-cuda] --target job ." in shown
-        assert main(argv) == 1
-        assert "docker ended with exit code 3" in capsys.readouterr().err
-    finally:
-        os.environ["PATH"] = old_path
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every command is in the script, which the shell itself accepts."""

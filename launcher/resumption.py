@@ -35,6 +35,8 @@ class Earlier:
 
     settings: Settings
     config: TrainConfig
+    size_known: bool = True
+    """Whether the settings tell how many workers there were; a run directory does not."""
 
 
 def from_object(item: dict[str, Any], pod_spec: dict[str, Any]) -> Earlier:
@@ -73,7 +75,7 @@ def from_run(run: str, settings: Settings) -> Earlier:
         content = json.loads(storage.read_bytes(path))
     except FileMissingError as error:
         raise NotFoundError(f"{run} is no run directory: it has no {layout.CONFIG_FILE}") from error
-    return Earlier(settings, from_dict(TrainConfig, content | {"run": run}))
+    return Earlier(settings, from_dict(TrainConfig, content | {"run": run}), size_known=False)
 
 
 def with_flags(settings: Settings, args: argparse.Namespace, today: Settings) -> Settings:
@@ -139,6 +141,8 @@ def changes(earlier: Earlier, settings: Settings, job: Training) -> list[str]:
 def _size_changes(earlier: Earlier, job: Training, *, same_course: bool) -> list[str]:
     from launcher import sizing
 
+    if not earlier.size_known:
+        return []
     before, gpus_before = sizing.divide_gpus(earlier.settings)
     after, gpus_after = job.spec.workers, job.spec.resources.gpus
     if (before, gpus_before) == (after, gpus_after):

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from job.exit_codes import ExitCode
 from launcher import arguments, kubeconfig
 from launcher.context import Context
 from launcher.errors import UsageError
@@ -30,6 +31,9 @@ def run_here(spec: JobSpec, args: argparse.Namespace, context: Context) -> int:
     code = int(backends.load("local").submit(spec, context))
     if code == 0:
         context.output.print(f"done: {spec.output}")
+    elif code == ExitCode.PREEMPTED:
+        where = spec.output if "/" in spec.output else f"./{spec.output}"
+        context.output.note(f"go on from its checkpoint: launcher resume {where}")
     return code
 
 

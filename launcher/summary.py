@@ -19,13 +19,19 @@ def training_rows(
     rows += [
         ("data", f"{config.data} ({facts.train_examples:,} training images, {facts.source})"),
         ("run", config.run),
-        ("start", config.init_checkpoint or "random weights (--init_checkpoint loads VGG19's)"),
+        ("start", _start(config)),
         ("steps", _steps(config, estimate)),
         ("memory", _memory(estimate, gpus=spec.resources.gpus > 0)),
     ]
     if estimate.exchange:
         rows.append(("exchange", estimate.exchange))
     return [*rows, ("time", _time(estimate, spec))]
+
+
+def _start(config: TrainConfig) -> str:
+    if config.resume:
+        return "the run's newest checkpoint"
+    return config.init_checkpoint or "random weights (--init_checkpoint loads VGG19's)"
 
 
 def _size(spec: JobSpec) -> str:

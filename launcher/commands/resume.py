@@ -42,10 +42,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     run_dir = earlier.config.run
     has_cluster = sending.has_cluster(args, context)
     backend = training.choose_backend(settings, has_cluster=has_cluster)
+    asks = backend != "local" and args.dry_run != "client"
     job = training.prepare(
         settings,
         resumption.trainer_flags(earlier.config, args.data, args.job_flags),
-        name=args.name or _free_name(old_name, context, asks=args.dry_run != "client"),
+        name=args.name or _free_name(old_name, context, asks=asks),
         run=run_dir,
         namespace="" if backend == "local" else context.namespace,
         backend=backend,
@@ -69,9 +70,9 @@ def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]
     """Find what the run was made from, and the name of its job."""
     from launcher import observe, resumption, run_paths
 
-    if "/" in args.what:
-        name = args.what.rstrip("/").rpartition("/")[2]
-        return resumption.from_run(args.what.rstrip("/"), context.settings), name
+    if "/" in args.what or not run_paths.has_cluster(context):
+        run_dir = run_paths.run_directory(args.what, context).rstrip("/")
+        return resumption.from_run(run_dir, context.settings), run_dir.rpartition("/")[2]
     try:
         module, item = observe.find(context.cluster(), args.what)
     except NotFoundError:

@@ -130,6 +130,25 @@ def test_a_run_directory_knows_its_configuration(tmp_path: Path) -> None:
         resumption.from_run(str(tmp_path / "nothing"), Settings())
 
 
+def test_a_run_of_this_machine_is_resumed_without_a_cluster(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its path or its name below runs/; here the dataset has gone meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    config = flags.parse(TrainConfig, ["--data=gone", "--run=runs/first"])
+    Path("runs/first").mkdir(parents=True)
+    content = json.dumps(dataclasses.asdict(config))
+    Path(layout.config_file("runs/first")).write_text(content, encoding="utf-8")
+    for run in ("runs/first", "first"):
+        assert cli.main(["resume", run]) == 3
+        assert "there is no dataset in gone; make one" in capsys.readouterr().err
+    before = resumption.from_run("runs/first", Settings())
+    told = resumption.changes(before, before.settings, resumed(earlier(submitted("tfjob")))[1])
+    assert not any("workers" in line for line in told), "nobody knows how many there were"
+
+
 def run_launcher(
     server: FakeApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:

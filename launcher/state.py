@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from job.worker_report import WorkerReport
 from launcher import labels
 
 Time = datetime.datetime
@@ -245,17 +246,6 @@ class Gang:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerProgress:
-    """What one worker reports of itself, in the run's progress file."""
-
-    busy_s: float
-    """Seconds of a step in which it waits for nobody: its input and its own arithmetic."""
-    input_wait: float = 0.0
-    memory_peak_bytes: int = 0
-    """The most that its container has used since it began; 0 if it does not know."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Progress:
     """The run's progress file."""
 
@@ -268,7 +258,7 @@ class Progress:
     loss: float | None = None
     step_s: float = 0.0
     """Usual seconds of a step; 0 if it is not known yet."""
-    workers: tuple[WorkerProgress, ...] = ()
+    workers: tuple[WorkerReport, ...] = ()
     """By the workers' index; empty if they do not tell."""
 
 

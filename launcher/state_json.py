@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from job.worker_report import WorkerReport
 from launcher import labels, quantities
 from launcher.state import (
     MAIN_CONTAINER,
@@ -21,7 +22,6 @@ from launcher.state import (
     Progress,
     Queue,
     Time,
-    WorkerProgress,
     Workload,
 )
 
@@ -226,14 +226,14 @@ def progress(content: bytes) -> Progress | None:
             input_wait=float(found.get("input_wait") or 0.0),
             loss=None if found.get("loss") is None else float(found["loss"]),
             step_s=float(found.get("step_s") or 0.0),
-            workers=tuple(_worker_progress(each) for each in found.get("workers") or ()),
+            workers=tuple(_worker_report(each) for each in found.get("workers") or ()),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
-def _worker_progress(item: Object) -> WorkerProgress:
-    return WorkerProgress(
+def _worker_report(item: Object) -> WorkerReport:
+    return WorkerReport(
         busy_s=float(item.get("busy_s") or 0.0),
         input_wait=float(item.get("input_wait") or 0.0),
         memory_peak_bytes=int(item.get("memory_peak_bytes") or 0),

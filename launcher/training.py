@@ -15,6 +15,7 @@ from launcher import dataset_facts, names, provenance, sizing
 from launcher.assembly import assemble
 from launcher.dataset_facts import DatasetFacts
 from launcher.errors import NotFoundError, UsageError
+from launcher.local_processes import usable_cpus
 from launcher.settings import Settings
 from launcher.spec import JobSpec
 
@@ -191,7 +192,7 @@ def _spec(
 
 
 def _own_millicpus(workers: int) -> int:
-    return max(1, 1000 * len(os.sched_getaffinity(0)) // workers)
+    return max(1, 1000 * usable_cpus() // workers)
 
 
 def with_cache(config: TrainConfig, cache_bytes: int) -> TrainConfig:

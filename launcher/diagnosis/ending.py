@@ -204,7 +204,7 @@ def _memory_peak(state: State, replica: str) -> int:
     reports = state.progress.workers if state.progress else ()
     index = replica.rpartition("-")[2]
     known = index.isdecimal() and int(index) < len(reports)
-    return reports[int(index)].memory_peak_bytes if known else 0
+    return int(reports[int(index)].memory_peak_bytes) if known else 0
 
 
 def _more_than(limit_bytes: float) -> str:

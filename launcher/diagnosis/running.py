@@ -1,7 +1,6 @@
 """Jobs that train: how fast, what holds them back, and whether they still do."""
 
-import statistics
-
+from job.worker_report import straggler
 from launcher import units
 from launcher.diagnosis.finding import Finding, clip, many, waiting_for
 from launcher.state import Pod, Progress, State, Time
@@ -10,7 +9,6 @@ _LEAST_SILENCE_S = 300.0
 """No step for so long is worth a word: an evaluation or a large checkpoint may take as long."""
 _SILENT_STEPS = 20
 _SLOW_INPUT = 0.25
-_STRAGGLES_FROM = 1.25
 _QUIET_START_S = 600.0
 
 
@@ -63,11 +61,10 @@ def slow(state: State) -> Finding | None:
 
 def _straggler(state: State, progress: Progress) -> Finding | None:
     """One worker takes longer than the others, who wait for it at every exchange."""
-    busy = [worker.busy_s for worker in progress.workers]
-    usual_s = statistics.median_low(busy) if len(busy) > 1 else 0.0
-    slowest = max(range(len(busy)), key=busy.__getitem__, default=0)
-    if not usual_s or busy[slowest] < _STRAGGLES_FROM * usual_s:
+    found = straggler(progress.workers, progress.step_s)
+    if found is None:
         return None
+    slowest, share = found
     name, worker = f"worker-{slowest}", progress.workers[slowest]
     node = next((pod.node for pod in state.pods if pod.replica == name), "")
     reads = worker.input_wait >= _SLOW_INPUT
@@ -76,10 +73,11 @@ def _straggler(state: State, progress: Progress) -> Finding | None:
         level="warning",
         sentence=f"{state.job.name} trains at {_rate(progress)}, held back by {name}"
         + (f" on {node}" if node else "")
-        + f": it takes {busy[slowest]:.3g} s for its part of a step, the others {usual_s:.3g} s.",
+        + f": the others wait for it {share:.0%} of their time.",
         evidence=(
             _progress_line(state, progress),
-            f"{name} spends {worker.input_wait:.0%} of its time waiting for input",
+            f"{name} is busy for {worker.busy_s:.3g} s of a step of {progress.step_s:.3g} s, "
+            f"{worker.input_wait:.0%} of its time waiting for input",
         ),
         mend=(
             "its input is slow: see what else reads and computes on its node"

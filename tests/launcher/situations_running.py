@@ -73,9 +73,10 @@ SITUATIONS = [
         more=reported(workers=[
             {"busy_s": 0.4, "input_wait": 0.01, "memory_peak_bytes": 1},
             {"busy_s": 0.84, "input_wait": 0.02, "memory_peak_bytes": 1},
-        ]),
+        ], step_s=1.0),
         expect="straggler", level="warning",
-        says=("held back by worker-1 on node-slow", "0.84 s", "the others 0.4 s", "throttled"),
+        says=("held back by worker-1 on node-slow", "wait for it 44%", "0.84 s of a step of 1 s",
+              "throttled"),
     ),
     Situation(
         name="one worker's input holds back the rest",
@@ -83,7 +84,7 @@ SITUATIONS = [
         pods=[pod(0, state=running(), node="node-slow"), pod(1, state=running())],
         more=reported(workers=[
             {"busy_s": 0.9, "input_wait": 0.6}, {"busy_s": 0.4, "input_wait": 0.0},
-        ], input_wait=0.6),
+        ], input_wait=0.6, step_s=1.0),
         expect="straggler", level="warning",
         says=("held back by worker-0", "60% of its time waiting for input", "its input is slow"),
     ),
@@ -91,7 +92,7 @@ SITUATIONS = [
         name="no worker holds back the rest",
         job=tfjob(CREATED, RUNNING),
         pods=[pod(0, state=running()), pod(1, state=running())],
-        more=reported(workers=[{"busy_s": 0.40}, {"busy_s": 0.42}]),
+        more=reported(workers=[{"busy_s": 0.40}, {"busy_s": 0.42}], step_s=0.5),
         expect="training", level="ok", says=("812 images/s",),
     ),
     Situation(

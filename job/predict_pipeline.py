@@ -14,7 +14,7 @@ from typing import Self
 
 from job.image_reader import RejectedError
 from job.listing import Entry
-from job.predict_model import Pixels
+from job.predict_views import Pixels
 
 _BYTES_IN_FLIGHT = 256 << 20
 _UNKNOWN_BYTES = 1 << 20

@@ -6,6 +6,7 @@ layers and names follow tf_slim.nets.vgg, so that its checkpoints fit as they ar
 
 import math
 import zlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -60,6 +61,9 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     Random weights are a pure function of `seed` and the variable's name: every worker draws the
     same ones. The variables are made in the scope of the current strategy.
 
+    With `weights`, tensors or arrays of any precision, there are no variables: the network computes
+    with those, for inference alone.
+
     Raises:
         ConfigError: for a head that does not exist.
     """
@@ -72,6 +76,7 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         width_multiplier: float = 1.0,
         dropout_rate: float = 0.5,
         seed: int = 0,
+        weights: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(name="VGG19")
         self.num_classes = num_classes
@@ -79,9 +84,13 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self.width_multiplier = width_multiplier
         self.dropout_rate = dropout_rate
         shapes = vgg19_shapes.layer_shapes(num_classes, head, width_multiplier)
-        self.variables_by_name: dict[str, tf.Variable] = {
-            name: tf.Variable(_initial_value(name, shapes, seed), name=name) for name in shapes
-        }
+        self.variables_by_name: dict[str, tf.Variable] = (
+            dict(weights)
+            if weights is not None
+            else {
+                name: tf.Variable(_initial_value(name, shapes, seed), name=name) for name in shapes
+            }
+        )
         self._conv_layers = tuple(vgg19_shapes.conv_layers(width_multiplier))
 
     def forward(

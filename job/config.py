@@ -184,6 +184,9 @@ class PredictConfig:
     output: str = option(MISSING, f"Predictions directory; {PATH_FORMS}.")
     task_index: int = option(0, "Which of the tasks this process is.", group="work", low=0)
     num_tasks: int = option(1, "Tasks that share the images.", group="work", low=1)
+    parts: str = option(
+        "", "Parts that the tasks share, as 0,3-5; empty shares all of them.", group="work"
+    )
     format: str = option(
         "jsonl", "Format of the parts.", group="output", choices=("jsonl", "parquet")
     )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -91,9 +91,18 @@ class Listing:
         """Give the numbers of a part's entries."""
         return range(part * self.part_size, min((part + 1) * self.part_size, self.count))
 
-    def parts_of_task(self, task: int, num_tasks: int) -> range:
-        """Give a task its parts: neighbours, so that files of names are read once."""
-        return range(task * self.parts // num_tasks, (task + 1) * self.parts // num_tasks)
+    def parts_of_task(
+        self, task: int, num_tasks: int, among: Sequence[int] | None = None
+    ) -> Sequence[int]:
+        """Give a task its parts: neighbours, so that files of names are read once.
+
+        Args:
+            task: Its number.
+            num_tasks: How many tasks there are.
+            among: The parts that they share; all parts if not given.
+        """
+        shared = range(self.parts) if among is None else among
+        return shared[task * len(shared) // num_tasks : (task + 1) * len(shared) // num_tasks]
 
 
 class NamesReader:

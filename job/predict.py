@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from job import entry, layout, listing_sources, storage
+from job import entry, layout, listing_sources, part_ranges, storage
 from job.config import PredictConfig
 from job.errors import ConfigError
 from job.exported_model import ModelFacts, local_model, read_facts
@@ -47,7 +47,8 @@ def predict(config: PredictConfig) -> None:
     if storage.exists(layout.summary_file(config.output)):
         _log.info("complete already: %s", layout.summary_file(config.output))
         return
-    mine = listing.parts_of_task(config.task_index, config.num_tasks)
+    shared = _shared_parts(config, listing)
+    mine = listing.parts_of_task(config.task_index, config.num_tasks, shared)
     finished = store.finished(mine)
     missing = [part for part in mine if part not in finished]
     _log.info("%s", _plan_text(config, listing, mine, missing))
@@ -72,6 +73,16 @@ def _check_output(output: str) -> None:
             raise ConfigError(
                 f"{output} holds {name}, which is no part of a prediction; choose another --output"
             )
+
+
+def _shared_parts(config: PredictConfig, listing: Listing) -> Sequence[int]:
+    """Give the parts that all tasks together are to do."""
+    if not config.parts:
+        return range(listing.parts)
+    parts = part_ranges.parse(config.parts)
+    if parts[-1] >= listing.parts:
+        raise ConfigError(f"parts {config.parts}: there is no part {parts[-1]} of {listing.parts}")
+    return parts
 
 
 def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Any]:
@@ -123,7 +134,9 @@ def _finish_if_last(
         _log.info("%s", line)
 
 
-def _plan_text(config: PredictConfig, listing: Listing, mine: range, missing: Sequence[int]) -> str:
+def _plan_text(
+    config: PredictConfig, listing: Listing, mine: Sequence[int], missing: Sequence[int]
+) -> str:
     size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
     text = f"{config.images} ({listing.kind}): {listing.count:,} images{size}"
     task = f", task {config.task_index} of {config.num_tasks}" if config.num_tasks > 1 else ""

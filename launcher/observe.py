@@ -13,7 +13,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from job.errors import JobError, StorageUnreachableError
-from launcher import backends, capacity, kueue, resources, run_directory, state_json
+from launcher import (
+    backends,
+    capacity,
+    kueue,
+    prediction_progress,
+    resources,
+    run_directory,
+    state_json,
+)
 from launcher.background import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.run_directory import RunFacts
@@ -149,6 +157,7 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
         capacity=nodes,
         gang=gang,
         progress=facts.progress,
+        prediction=facts.prediction,
         logs=logs,
         metrics=facts.metrics,
         checkpoint_step=facts.checkpoint_step,
@@ -185,7 +194,11 @@ class _Parts:
 
 
 def _run_facts(job: Job) -> RunFacts:
-    return run_directory.read(job.run) if job.run and job.component == "train" else RunFacts()
+    if job.run and job.component == "train":
+        return run_directory.read(job.run)
+    if job.run and job.component == "predict":
+        return RunFacts(prediction=prediction_progress.read(job.run))
+    return RunFacts()
 
 
 def _capacity(cluster: "Cluster") -> Capacity | None:

@@ -32,6 +32,7 @@ class Output:
         self.is_terminal = stdout.isatty()
         self.color = self.is_terminal and not plain
         self._stderr_color = stderr.isatty() and not plain
+        self._line_is_open = False
 
     def print(self, text: str = "") -> None:
         """Write a line of the result."""
@@ -39,8 +40,23 @@ class Output:
 
     def note(self, text: str) -> None:
         """Write a line about what happens; scripts that read stdout do not see it."""
+        self._end_line()
         self.stderr.write(printable(text) + "\n")
         self.stderr.flush()
+
+    def progress(self, text: str) -> None:
+        """Write a line that the next one replaces on a terminal, and that stays elsewhere."""
+        if not self.stderr.isatty():
+            self.note(text)
+            return
+        self._line_is_open = True
+        self.stderr.write(f"\r{printable(text)}\x1b[K")
+        self.stderr.flush()
+
+    def _end_line(self) -> None:
+        if self._line_is_open:
+            self.stderr.write("\n")
+            self._line_is_open = False
 
     def warn(self, text: str) -> None:
         """Write a warning."""
@@ -51,6 +67,7 @@ class Output:
         self._labelled("error", "31", text)
 
     def _labelled(self, label: str, style: str, text: str) -> None:
+        self._end_line()
         shown = f"\x1b[{style}m{label}:\x1b[0m" if self._stderr_color else f"{label}:"
         self.stderr.write(f"{shown} {printable(text)}\n")
         self.stderr.flush()

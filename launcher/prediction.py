@@ -22,12 +22,14 @@ class Work:
     Attributes:
         tasks: Number of tasks.
         name: Name for the job; empty for the usual one.
+        parts: Those that the tasks share, as 0,3-5; empty for all.
         is_complete: Whether nothing is left to do.
         rows: What drives the costs, as label and text.
     """
 
     tasks: int
     name: str = ""
+    parts: str = ""
     is_complete: bool = False
     rows: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
@@ -66,7 +68,7 @@ def plan(
 
 def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> Work:
     # Storage clients are imported here: `launcher --help` must not wait for them.
-    from job import listing_sources
+    from job import listing_sources, part_ranges
     from job.listing import freeze, load
     from job.prediction_parts import PartStore
 
@@ -77,23 +79,27 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
     listing = freeze(
         config.output, config.images, listing_sources.find, max(wanted, 1 if here else 4)
     )
-    tasks = wanted or (1 if here else min(MOST_TASKS, -(-listing.count // IMAGES_PER_TASK)))
-    tasks = min(tasks, listing.parts)
     every = range(listing.parts)
     missing = sorted(set(every) - PartStore(listing, config.format).finished(every))
+    left = sum(len(listing.part_range(part)) for part in missing)
+    tasks = wanted or (1 if here else min(MOST_TASKS, -(-left // IMAGES_PER_TASK)))
+    # All may be there but the summary, which is one task's work.
+    tasks = max(1, min(tasks, len(missing)))
     size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
     rows = [
         ("found", f"{listing.count:,} images ({listing.kind}){size}"),
         ("tasks", f"{tasks} for {len(missing):,} missing of {listing.parts:,} parts"),
     ]
     if storage.is_remote(config.images):
-        reads = listing.count * len(missing) // listing.parts
         rows.append(
-            ("requests", f"about {reads:,} reads, {3 * len(missing):,} writes; keep the bucket "
+            ("requests", f"about {left:,} reads, {3 * len(missing):,} writes; keep the bucket "
              "in the cluster's region, or its traffic is billed")
         )  # fmt: skip
-    name = provenance.name_for("predict", config.output, missing) if resume else ""
-    return Work(tasks, name, rows=rows)
+    if not resume:
+        return Work(tasks, rows=rows)
+    # The tasks that failed left theirs behind; new ones share just these.
+    name = provenance.name_for("predict", config.output, missing)
+    return Work(tasks, name, part_ranges.format_numbers(missing), rows=rows)
 
 
 def totals(output: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from job import layout, storage
 from job.storage import NotFoundError
 from launcher import patience, state_json
-from launcher.state import Progress
+from launcher.state import PredictionProgress, Progress
 
 _LOG = re.compile(r"(\d+)/([^/]+)\.log$")
 
@@ -24,6 +24,7 @@ class RunFacts:
     checkpoint_step: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     """Of the best evaluation."""
+    prediction: PredictionProgress | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,6 +102,7 @@ def _follow(spec: JobSpec, args: argparse.Namespace, context: Context) -> int:
         return 0
     from launcher.commands import logs, wait
 
-    if args.follow:
+    # The tasks of a prediction are many: waiting for it tells in one line how far they all are.
+    if args.follow and spec.kind != "predict":
         logs.follow(spec.name, context)
     return wait.until_done(spec.name, context)

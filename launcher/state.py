@@ -140,6 +140,8 @@ class Job:
     conditions: tuple[Condition, ...] = ()
     restarts: int = 0
     max_restarts: int | None = None
+    failed_indexes: str = ""
+    """Tasks of an Indexed Job that have failed for good, as 0,3-5."""
     deadline_s: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -263,6 +265,19 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictionProgress:
+    """How far all tasks of a prediction are together."""
+
+    images: int
+    """In finished parts."""
+    total_images: int
+    parts: int
+    total_parts: int
+    complete: bool = False
+    """Whether the summary has been written."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class State:
     """A job, everything around it, and the moment at which it was looked at."""
 
@@ -278,6 +293,7 @@ class State:
     capacity: Capacity | None = None
     gang: Gang | None = None
     progress: Progress | None = None
+    prediction: PredictionProgress | None = None
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The last lines of pods' logs, by pod name."""
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from launcher import labels, phase, units
 from launcher.diagnosis.finding import Finding
 from launcher.output import Output
-from launcher.state import Job, Pod, Progress, State
+from launcher.state import Job, Pod, PredictionProgress, Progress, State
 
 if TYPE_CHECKING:
     from launcher.run_directory import RunFacts
@@ -104,11 +104,27 @@ def _workers(state: State) -> str:
 def fact_rows(state: State) -> list[tuple[str, str]]:
     """Give what belongs to a job beside its pods, as (name, text)."""
     job = state.job
-    rows = [("image", job.image), ("run", job.run), ("queue", job.queue)]
+    directory = "run" if job.component == "train" else "output"
+    rows = [("image", job.image), (directory, job.run), ("queue", job.queue)]
+    if state.prediction:
+        rows.append(("progress", prediction_text(state.prediction)))
     rows += _training_rows(state.progress, state.checkpoint_step, state.metrics)
     if job.max_restarts is not None and job.restarts:
         rows.append(("restarts", f"{job.restarts} of {job.max_restarts}"))
     return [(name, text) for name, text in rows if text]
+
+
+def prediction_text(prediction: PredictionProgress) -> str:
+    """Say how far all tasks of a prediction are together."""
+    done = prediction.images / prediction.total_images
+    return (
+        f"[{_bar(done)}] {prediction.images:,} of {prediction.total_images:,} images, "
+        f"{prediction.parts:,} of {prediction.total_parts:,} parts"
+    )
+
+
+def _bar(done: float) -> str:
+    return f"{'#' * round(done * _BAR_WIDTH):.<{_BAR_WIDTH}}"
 
 
 def run_rows(run: str, facts: "RunFacts") -> list[tuple[str, str]]:
@@ -136,10 +152,7 @@ def _training_rows(
     rows = []
     if progress:
         done = progress.step / progress.total_steps if progress.total_steps else 0.0
-        bar = "#" * round(done * _BAR_WIDTH)
-        rows.append(
-            ("progress", f"[{bar:.<{_BAR_WIDTH}}] {progress.step:,} of {progress.total_steps:,}")
-        )
+        rows.append(("progress", f"[{_bar(done)}] {progress.step:,} of {progress.total_steps:,}"))
     if checkpoint_step is not None:
         rows.append(("saved", f"checkpoint of step {checkpoint_step:,}"))
     if metrics:
@@ -164,6 +177,8 @@ def status_data(state: State, finding: Finding) -> dict[str, Any]:
         "queue": job.queue or None,
         "restarts": _restarts(job, state.pods),
         "progress": _progress_data(state.progress),
+        "prediction": dataclasses.asdict(state.prediction) if state.prediction else None,
+        "failed_indexes": job.failed_indexes or None,
         "checkpoint_step": state.checkpoint_step,
         "metrics": dict(state.metrics),
         "why": finding_data(finding),

@@ -27,6 +27,7 @@ def read(item: dict[str, Any]) -> Job:
         workers=int(spec.get("completions") or spec.get("parallelism") or 1),
         restarts=int(status.get("failed") or 0),
         max_restarts=limit,
+        failed_indexes=status.get("failedIndexes") or "",
         deadline_s=spec.get("activeDeadlineSeconds"),
     )
 

@@ -1,6 +1,7 @@
 """`launcher predict`: classify the images of a bucket or a folder, shared by several tasks."""
 
 import argparse
+import dataclasses
 
 from launcher import arguments
 from launcher.context import Context
@@ -10,7 +11,8 @@ HELP = "Classify images with an exported model."
 EPILOG = """Flags of the prediction go after --; `python -m job.predict --help` lists them.
 
 The images are listed before anything starts; the listing stays as it is, so that started again
-(--resume) the tasks do what is missing and nothing twice.
+(--resume) the tasks do what is missing and nothing twice. With --follow one line tells how far all
+tasks are together, and the end sums up what they did.
 
 examples:
   launcher predict --model gs://b/model --images gs://b/photos --output gs://b/out --gpus 8
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     what.add_argument(
         "--resume", action="store_true",
-        help="start the tasks of a failed job again, for what is missing",
+        help="share what failed tasks left undone among new ones",
     )  # fmt: skip
     arguments.add_task(parser, "image")
     arguments.add_sending(parser, output_flags=("-o",))
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.output.print(f"complete already: {config.output}")
         return 0
     args.name = args.name or work.name
+    if work.parts:
+        config = dataclasses.replace(config, parts=work.parts)
     code = task_commands.run(
         "predict", config, config.output, args, context,
         rows=[("model", config.model), ("images", config.images), ("output", config.output),

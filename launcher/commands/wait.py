@@ -8,6 +8,7 @@ from launcher.context import Context
 from launcher.errors import NotFoundError, TimedOutError, UnreachableError
 
 if TYPE_CHECKING:
+    from launcher.prediction_progress import Pace
     from launcher.state import State
 
 NAME = "wait"
@@ -50,7 +51,9 @@ def until_done(name: str, context: Context) -> int:
 def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
     from launcher import observe, phase
     from launcher.diagnose import diagnose
+    from launcher.prediction_progress import Pace
 
+    pace = Pace()
     end = time.monotonic() + timeout_s
     told = ""
     while True:
@@ -66,7 +69,7 @@ def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
             state = None
         if state is not None:
             word = phase.of_job(state.job, state.pods)
-            told = _tell(context, _line(word, state), told)
+            told = _tell(context, _line(word, state, pace), told)
             if until == "running" and word in ("Running", "Succeeded"):
                 return 0
             if word in phase.OVER and until != "deleted":
@@ -78,10 +81,12 @@ def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
         time.sleep(_EVERY_S)
 
 
-def _line(word: str, state: "State") -> str:
+def _line(word: str, state: "State", pace: "Pace") -> str:
     from launcher import phase
 
     line = f"{state.job.name}: {word}, {phase.ready(state.job, state.pods)} workers"
+    if state.prediction is not None:
+        line += f", {pace.text(state.prediction, state.now)}"
     progress = state.progress
     if word == "Running" and progress is not None and progress.total_steps:
         line += f", step {progress.step:,} of {progress.total_steps:,}"
@@ -91,7 +96,7 @@ def _line(word: str, state: "State") -> str:
 def _tell(context: Context, line: str, told: str) -> str:
     """Write a line if it is news."""
     if line != told:
-        context.output.note(line)
+        context.output.progress(line)
     return line
 
 

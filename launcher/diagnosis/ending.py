@@ -1,5 +1,6 @@
 """Jobs that are over, or start again: who ended them, and whether it can go better."""
 
+import dataclasses
 import math
 
 from job import exit_codes
@@ -55,8 +56,37 @@ def succeeded(state: State) -> Finding | None:
     )
 
 
+_PREDICTION_REMEDIES: dict[int, str] = {
+    ExitCode.BAD_CONFIG: "correct the flag: python -m job.predict --help",
+    ExitCode.BAD_DATA: "export the model again if it is the model that is damaged",
+    ExitCode.INPUT_MISSING: "check --model and --images",
+}
+
+
 def failed(state: State) -> Finding | None:
     """The job is over and has failed."""
+    finding = _failed(state)
+    if finding is None or state.job.component != "predict":
+        return finding
+    return _of_prediction(finding, state)
+
+
+def _of_prediction(finding: Finding, state: State) -> Finding:
+    """Say which tasks failed, and how to do what they left, where training would be resumed."""
+    job, crash = state.job, first_crash(state)
+    evidence = list(finding.evidence)
+    if job.failed_indexes:
+        evidence.append(f"failed for good: index {job.failed_indexes} of 0-{job.workers - 1}")
+    if done := state.prediction:
+        evidence.append(f"{done.images:,} of {done.total_images:,} images are in finished parts")
+    remedy = _PREDICTION_REMEDIES.get(crash.exit_code) if crash else None
+    mend = [remedy] if remedy else [text for text in finding.mend if "launcher resume" not in text]
+    mend.append("do what is missing: launcher predict --resume, with --model, --images and "
+                "--output as before")  # fmt: skip
+    return dataclasses.replace(finding, evidence=tuple(evidence), mend=tuple(mend))
+
+
+def _failed(state: State) -> Finding | None:
     condition = state.job.failed
     if condition is None:
         return None

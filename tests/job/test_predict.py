@@ -203,6 +203,21 @@ def test_only_missing_parts_are_done_again(copy, model, images) -> None:
     assert read_json(layout.summary_file(str(copy)))["seen"] == 44
 
 
+def test_named_parts_alone_are_done(copy, model, images, capsys) -> None:
+    """Tasks share the parts that are named: here two of three, by two tasks."""
+    for file in ("summary.json", "part-00000-of-00003.jsonl", "part-00002-of-00003.jsonl"):
+        (copy / file).unlink()
+    capsys.readouterr()
+    assert call(model, images, copy, "--embedding", "--parts=3") == ExitCode.BAD_CONFIG
+    assert_one_line(capsys, "there is no part 3 of 3")
+    shared = ("--embedding", "--num_tasks=2", "--parts=0,2")
+    assert call(model, images, copy, *shared, "--task_index=1") == 0
+    assert not (copy / "summary.json").exists()
+    assert call(model, images, copy, *shared, "--task_index=0") == 0
+    assert names(copy) == all_good(images)
+    assert (copy / "summary.json").exists()
+
+
 def test_everything_may_lie_in_a_bucket(model, bucket) -> None:
     for path in Path(model).rglob("*"):
         if path.is_file():

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from job import layout
+from job import layout, part_ranges
 from job.config import PredictConfig
+from job.listing import load
+from job.prediction_parts import PartRows, PartStore
 from launcher import cli, prediction
 from launcher.errors import UsageError
 
@@ -45,6 +47,23 @@ def test_resuming_needs_something_to_resume(config: PredictConfig) -> None:
     assert first.name == ""
     assert again.name.startswith("predict-")
     assert again.name == plan(config, resume=True).name
+
+
+def test_resumed_tasks_share_what_is_missing(config: PredictConfig) -> None:
+    """Two of seven parts are left: two tasks, a part each, whatever tasks there were before."""
+    plan(config, tasks=3)
+    listing = load(config.output)
+    assert listing is not None
+    store = PartStore(listing, config.format)
+    for part in (0, 1, 2, 4, 6):
+        names = [f"{number}.jpg" for number in listing.part_range(part)]
+        rejects = [{"image": name, "generation": 1, "reason": "empty"} for name in names]
+        store.commit(part, PartRows([], rejects))
+    work = plan(config, resume=True, tasks=3)
+    assert (work.tasks, work.parts) == (2, "3,5")
+    assert dict(work.rows)["tasks"] == "2 for 2 missing of 7 parts"
+    shared = [listing.parts_of_task(task, 2, part_ranges.parse(work.parts)) for task in range(2)]
+    assert shared == [[3], [5]]
 
 
 def test_what_is_complete_is_not_started_again(config: PredictConfig) -> None:

@@ -55,6 +55,7 @@ def ask(
 ) -> dict[str, Any]:
     """Ask for each setting that has no answer yet; an empty line takes the default or none."""
     complete = dict(answers)
+    context.output.note("Enter alone leaves a setting at its default.")
     for name in names:
         if name in complete:
             continue
@@ -75,6 +76,8 @@ def ask(
             except UsageError as error:
                 context.output.note(str(error))
                 continue
+            if offered and complete[name] not in (*offered, *field.metadata["choices"]):
+                context.output.note(f"the cluster has no {line.strip()!r} now; taken as it is")
             break
     return complete
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, errors as one line, exit codes, pipes."""
 
+import argparse
 import io
 import json
 import os
@@ -194,3 +195,23 @@ def test_output_without_a_terminal_is_plain() -> None:
     assert stdout.getvalue() == "NAME     STATE\na        x\nlonger   y\n"
     output.warn("evil \x1b[2J text")
     assert "\x1b" not in stderr.getvalue()
+
+
+def test_init_asks_until_an_answer_fits() -> None:
+    """What the cluster does not have is taken with a remark; a wrong value is asked for again."""
+    from launcher import init_questions
+    from launcher.context import Context
+
+    said = io.StringIO()
+    context = Context(
+        argparse.Namespace(),
+        output=Output(io.StringIO(), said, {}),
+        environ={},
+        stdin=io.StringIO("nvidia-l5\n\nswarm\njobset\n"),
+    )
+    found = {"accelerator": ["nvidia-l4"], "backend": ["tfjob", "jobset"]}
+    answers = init_questions.ask(("accelerator", "queue", "backend"), {}, found, context)
+    assert answers == {"accelerator": "nvidia-l5", "backend": "jobset"}
+    assert "[nvidia-l4]" in said.getvalue()
+    assert "the cluster has no 'nvidia-l5' now" in said.getvalue()
+    assert "backend must be one of auto, tfjob, jobset, local, not 'swarm'" in said.getvalue()

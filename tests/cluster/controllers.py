@@ -109,8 +109,17 @@ def _apply(cluster: OwnCluster, controller: Controller) -> None:
     for item in first:
         if item["kind"] == "CustomResourceDefinition":
             name = item["metadata"]["name"]
-            cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")
+            # `kubectl wait` fails on an object that has no conditions yet.
+            await_condition(
+                f"{name} is established",
+                functools.partial(_is_established, cluster, name),
+                timeout_s=60,
+            )
     cluster.apply(*(item for item in found if item not in first))
+
+
+def _is_established(cluster: Cluster, name: str) -> bool:
+    return cluster.condition("crd", name, kind="Established") == "True"
 
 
 def _import_program(cluster: OwnCluster, image: str, component: Component) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import tensorflow as tf
 
 from job import checkpoints, commit, layout, storage
-from job.checkpoints import GLOBAL_STEP, PREFIX, STATE_FILE, Manifest
+from job.checkpoints import CRC32C, GLOBAL_STEP, PREFIX, STATE_FILE, Manifest
 from job.errors import DeniedError, JobError, NoSpaceError
 from job.storage_interface import PreconditionError
 
@@ -144,6 +144,12 @@ def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -
     prefix = f"{PREFIX}-{uuid.uuid4().hex[:8]}" if remote else PREFIX
     with commit.staging_folder(target) as folder:
         files = write_tensors(folder, prefix, tensors)
+        if remote:
+            # Imported where it is needed: it brings the client of Google Cloud Storage.
+            from job import storage_checksum
+
+            for name, facts in files.items():
+                facts[CRC32C] = storage_checksum.of_file(os.path.join(folder, name))
         content = dataclasses.replace(manifest, files=files).to_json()
         try:
             commit.commit_folder(folder, target, layout.MANIFEST_FILE, content)

@@ -27,6 +27,8 @@ PREFIX = "model"
 STATE_FILE = "checkpoint"
 """TensorFlow's own note of the prefix, for people who load a copied checkpoint by its folder."""
 
+CRC32C = "crc32c"
+"""What a manifest calls the checksum by which a file in a bucket is known without reading it."""
 GLOBAL_STEP = "global_step"
 _INDEX = ".index"
 _log = logging.getLogger(__name__)
@@ -36,8 +38,9 @@ _log = logging.getLogger(__name__)
 class Manifest:
     """What makes a checkpoint complete.
 
-    `files` maps a name to its size in bytes and its SHA-256; `state` holds what the trainer wants
-    back beside variables; `dataset` is the fingerprint of the data it was trained on.
+    `files` maps a name to its size in bytes, its SHA-256 and, in a bucket, its crc32c; `state`
+    holds what the trainer wants back beside variables; `dataset` is the fingerprint of the data it
+    was trained on.
     """
 
     step: int
@@ -73,11 +76,13 @@ def committed_steps(run: str) -> list[int]:
 
 
 def read_checkpoint(run: str, step: int) -> CheckpointDir:
-    """Read a checkpoint's manifest and compare the sizes of its files.
+    """Read a checkpoint's manifest and compare its files with it, as far as storage tells.
+
+    Of a file in a bucket that is its size and its crc32c, of a local one its size.
 
     Raises:
         InputMissingError: There is no such checkpoint.
-        DataError: The manifest cannot be read, or a file is missing or has another size.
+        DataError: The manifest cannot be read, or a file is missing or is another one.
     """
     path = layout.checkpoint_dir(run, step)
     try:
@@ -90,11 +95,14 @@ def read_checkpoint(run: str, step: int) -> CheckpointDir:
         raise DataError(f"{layout.manifest_file(path)} is damaged: {error}") from error
     if manifest.step != step:
         raise DataError(f"{layout.manifest_file(path)} speaks of step {manifest.step}")
-    sizes = {stat.path.split("/")[-1]: stat.size for stat in storage.list_files(path)}
+    stats = {stat.path.split("/")[-1]: stat for stat in storage.list_files(path)}
     for name, size in expected.items():
-        if sizes.get(name) != size:
-            found = f"{sizes[name]} bytes" if name in sizes else "missing"
-            raise DataError(f"{path}/{name} is {found}; its manifest says {size} bytes")
+        found = stats.get(name)
+        if found is None or found.size != size:
+            is_there = f"{found.size} bytes" if found else "missing"
+            raise DataError(f"{path}/{name} is {is_there}; its manifest says {size} bytes")
+        if found.crc32c and manifest.files[name].get(CRC32C, found.crc32c) != found.crc32c:
+            raise DataError(f"{path}/{name} was altered: its crc32c is {found.crc32c}")
     return CheckpointDir(step, path, manifest)
 
 
@@ -228,16 +236,25 @@ def newest_whole(run: str) -> CheckpointDir | None:
     for step in steps:
         try:
             checkpoint = read_checkpoint(run, step)
-            with local_copy(checkpoint):
-                return checkpoint
+            if not _compared_by_content(checkpoint):
+                with local_copy(checkpoint):
+                    pass
         except DataError as error:
             _log.warning("skipping the checkpoint of step %d: %s", step, error)
+        else:
+            return checkpoint
     if steps:
         raise DataError(
             f"none of the {len(steps)} checkpoints in {layout.checkpoints_dir(run)} is whole; "
             "start again with --overwrite or in another run directory"
         )
     return None
+
+
+def _compared_by_content(checkpoint: CheckpointDir) -> bool:
+    """Whether reading the manifest has compared the files by a checksum that storage keeps."""
+    files = checkpoint.manifest.files.values()
+    return storage.is_remote(checkpoint.path) and all(CRC32C in facts for facts in files)
 
 
 def sha256_of_file(path: str) -> str:

@@ -1,6 +1,6 @@
 """How long a checkpoint of the full network holds training up, against a blocking save.
 
-    python -m tests.benchmarks.checkpoint_stall --rounds=3 --batch=4
+    python -m tests.benchmarks.checkpoint_stall --rounds=5 --batch=4
 
 VGG19 for 101 classes with its momentum (1.12 GB) takes real training steps. Each round saves it
 twice to the same storage: once while training waits, once in the background. What is lost in the
@@ -70,9 +70,9 @@ class Held:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--usual_steps", type=int, default=6, help="undisturbed steps per round")
+    parser.add_argument("--usual_steps", type=int, default=3, help="undisturbed steps around each")
     parser.add_argument("--width", type=float, default=1.0, help="width of the network")
     parser.add_argument("--storage", choices=("local", "gs"), default="local")
     arguments = parser.parse_args()
@@ -82,13 +82,18 @@ def main() -> None:
     usual_s: list[float] = []
     with run_directory(arguments.storage) as run:
         writer = CheckpointWriter(run, keep=1)
-        training.step()
+        for _ in range(arguments.usual_steps):
+            training.step()
         for number in range(arguments.rounds):
-            usual_s += [training.timed_step() for _ in range(arguments.usual_steps)]
             blocking_s.append(blocking_save(writer, 2 * number + 1, training))
             training.step()
-            usual = statistics.median(usual_s)
-            held.append(background_save(writer, 2 * number + 2, training, usual))
+            around = [training.timed_step() for _ in range(arguments.usual_steps)]
+            in_save, steps_s = background_save(writer, 2 * number + 2, training)
+            around += [training.timed_step() for _ in range(arguments.usual_steps)]
+            usual = statistics.median(around)
+            extra = [step_s - usual for step_s in steps_s]
+            held.append(Held(in_save, extra[0], sum(extra), len(extra)))
+            usual_s += around
         writer.close()
     report(training.state_bytes, usual_s, blocking_s, held)
 
@@ -141,15 +146,18 @@ def blocking_save(writer: CheckpointWriter, step: int, training: Training) -> fl
     return time.perf_counter() - started
 
 
-def background_save(writer: CheckpointWriter, step: int, training: Training, usual: float) -> Held:
+def background_save(
+    writer: CheckpointWriter, step: int, training: Training
+) -> tuple[float, list[float]]:
+    """Give the seconds in the call, and those of every step until the checkpoint is committed."""
     started = time.perf_counter()
     writer.save(step, training.variables)
     in_save = time.perf_counter() - started
-    extra = [training.timed_step() - usual]
+    steps_s = [training.timed_step()]
     while writer.busy:
-        extra.append(training.timed_step() - usual)
+        steps_s.append(training.timed_step())
     writer.wait()
-    return Held(in_save, extra[0], sum(extra), len(extra))
+    return in_save, steps_s
 
 
 def report(size: int, usual_s: list[float], blocking_s: list[float], held: list[Held]) -> None:

@@ -211,3 +211,20 @@ def test_two_attempts_that_save_the_same_step_in_a_bucket_leave_one_whole_checkp
         assert len(set(restored[NAMES[0]].numpy().ravel())) == 1
         names = {stat.path.rpartition("/")[2] for stat in storage.list_files(checkpoint.path)}
         assert names == {*checkpoint.manifest.files, "MANIFEST.json", "checkpoint"}
+
+
+def test_in_a_bucket_the_newest_whole_checkpoint_is_known_without_reading_it(bucket):
+    """By the checksum that storage keeps of every file; an altered one is skipped."""
+    run = f"{bucket}/run"
+    save_steps(run, 10, 20)
+    storage.reconnect()
+    assert checkpoints.newest_whole(run).step == 20
+    assert storage.request_counts()["read"] == 1  # The manifest.
+    (index,) = (
+        stat.path
+        for stat in storage.list_files(layout.checkpoint_dir(run, 20))
+        if stat.path.endswith(".index")
+    )
+    content = storage.read_bytes(index)
+    storage.write_bytes(index, bytes(len(content)))
+    assert checkpoints.newest_whole(run).step == 10

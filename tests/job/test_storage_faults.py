@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from job import storage
+from job import entry, storage
+from job.config import ExportConfig
 from job.errors import ConfigError, DeniedError, StorageUnreachableError
 from job.exit_codes import ExitCode
 from job.storage_gcs import GcsStorage
@@ -144,6 +145,21 @@ def test_when_the_retries_are_spent_storage_is_unreachable(
             operation()
         assert raised.value.exit_code == ExitCode.STORAGE_UNREACHABLE == 146
         assert faulty_bucket in str(raised.value)
+
+
+def test_a_command_gives_up_after_the_time_that_it_is_told(
+    faulty_bucket: str, proxy: FaultProxy, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """--storage_deadline_s, with exit code 146 and one line."""
+    proxy.down = True
+
+    def read(_: ExportConfig) -> None:
+        storage.read_bytes(f"{faulty_bucket}/file")
+
+    args = ["--run=a", "--output=b", "--storage_deadline_s=1"]
+    assert entry.run(read, ExportConfig, program="x", description="", args=args) == 146
+    assert capfd.readouterr().err.count("error: ") == 1
+    assert 1 < proxy.count("GET") < 100
 
 
 def test_an_outage_is_told_once_it_lasts(

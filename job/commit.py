@@ -1,8 +1,8 @@
 """Folders that appear whole or not at all, locally and in a bucket.
 
 Locally the folder is filled beside its place and renamed into it. A bucket has no rename, so the
-manifest, whose presence makes the folder exist for readers, is uploaded last, on the condition
-that no other attempt has put one there.
+manifest, whose presence makes the folder exist for readers, is uploaded last, and everything on
+the condition that no other attempt has put something there.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from job import layout, storage
-from job.storage_interface import ABSENT, PreconditionError
+from job.storage_interface import PreconditionError
 from job.storage_local import errors_of
 
 _PARTIAL = ".partial"
@@ -45,7 +45,7 @@ def commit_folder(folder: str, target: str, manifest_name: str, manifest: bytes)
     """Make the files of a staging folder, and then the manifest, appear at `target`.
 
     Raises:
-        PreconditionError: Another attempt committed something else there first.
+        PreconditionError: Another attempt has put something there first.
     """
     if storage.is_remote(target):
         _commit_remote(folder, target, manifest_name, manifest)
@@ -63,40 +63,20 @@ def files_below(folder: str) -> list[str]:
 
 
 def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
-    """Upload under conditions: of two attempts that overlap, the one that notices gives up.
+    """Upload what is not there yet: of two attempts that overlap, at most one finds all names free.
 
-    A file is replaced only if nobody has touched it since this commit began, and the manifest is
-    written only if all files are still this commit's own. A bucket cannot do the two at once: for
-    what happens in between, readers compare the files with the manifest's checksums.
+    What is there is never replaced, since its owner may be about to write the manifest over it.
     """
+
+    def put(name: str) -> None:
+        storage.upload(os.path.join(folder, name), layout.join(target, name), if_absent=True)
+
     names = files_below(folder)
-    before = _generations(target)
-    if layout.join(target, manifest_name) in before:
-        raise PreconditionError(f"{target} was committed by another attempt")
-
-    def put(name: str) -> int | None:
-        path = layout.join(target, name)
-        was = before.get(path)
-        local_file = os.path.join(folder, name)
-        return storage.upload(local_file, path, if_generation_match=was or ABSENT).generation
-
-    own: dict[str, int | None] = {}
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as threads:
         # A folder's own files come after those in its subfolders, of which they may speak.
         for deep in (True, False):
-            group = [name for name in names if ("/" in name) is deep]
-            own |= dict(zip(group, threads.map(put, group), strict=True))
-    now = _generations(target)
-    for name, generation in own.items():
-        if now.get(layout.join(target, name)) != generation:
-            raise PreconditionError(
-                f"{target}/{name} was replaced meanwhile: another job writes there; end one of them"
-            )
+            list(threads.map(put, [name for name in names if ("/" in name) is deep]))
     storage.write_bytes(layout.join(target, manifest_name), manifest, if_absent=True)
-
-
-def _generations(target: str) -> dict[str, int | None]:
-    return {stat.path: stat.generation for stat in storage.list_files(target)}
 
 
 def _commit_local(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:

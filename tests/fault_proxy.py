@@ -62,6 +62,7 @@ class FaultProxy:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._conditions = UploadConditions(self._generation_of)
+        self._one_at_a_time = threading.Lock()
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -96,7 +97,16 @@ class FaultProxy:
         self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Send a request on, and give status, headers and content of the answer."""
-        if self.strict and self._conditions.broken_by(method, path, headers, body):
+        if not self.strict:
+            return self._ask(method, path, headers, body)
+        # One at a time, so that nothing changes between a condition's check and what follows it.
+        with self._one_at_a_time:
+            return self._forward_strictly(method, path, headers, body)
+
+    def _forward_strictly(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        if self._conditions.broken_by(method, path, headers, body):
             refused = Fault(status=412, reason="conditionNotMet")
             return 412, [("Content-Type", "application/json")], _error(refused)
         status, answered, content = self._ask(method, path, headers, body)

@@ -91,18 +91,18 @@ def write_directly(emulator: str, path: str, content: bytes) -> None:
     requests.post(url, content, params=query, timeout=10).raise_for_status()
 
 
-def test_what_a_killed_attempt_left_is_replaced(bucket: str) -> None:
-    """Files without a manifest are nobody's."""
-    target = f"{bucket}/folder"
-    for file in ("large", "small"):
+@pytest.mark.parametrize("left", [("large", "small"), ("large", "small", MANIFEST)])
+def test_what_another_attempt_wrote_is_not_touched(
+    left: tuple[str, ...], faulty_bucket: str, proxy: FaultProxy
+) -> None:
+    """Committed or not: who wrote it may still live."""
+    proxy.strict = True
+    target = f"{faulty_bucket}/folder"
+    for file in left:
         storage.write_bytes(f"{target}/{file}", b"attempt-0")
-    attempt("attempt-1", target)
-    assert authors(target) == {"attempt-1"}
-
-
-def test_a_committed_folder_is_not_replaced(bucket: str) -> None:
-    target = f"{bucket}/folder"
-    attempt("attempt-0", target)
     with pytest.raises(PreconditionError):
         attempt("attempt-1", target)
     assert authors(target) == {"attempt-0"}
+    commit.delete_folder(target, MANIFEST)
+    attempt("attempt-1", target)
+    assert authors(target) == {"attempt-1"}

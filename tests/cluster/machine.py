@@ -23,6 +23,8 @@ from tests.cluster.waiting import await_condition
 _PID1 = Path(__file__).with_name("pid1.py")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CABLES = 200
+# Python warns of a process that is forgotten while it runs; these outlive who started them.
+_STARTED: list["subprocess.Popen[bytes]"] = []
 
 
 class MachineError(Exception):
@@ -50,7 +52,7 @@ class Machine:
         """Start a process under a name; all it prints goes to its log."""
         pid_file, log_file = self._pid_file(name), self.log_file(name)
         with log_file.open("ab") as log:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *self._enter(),
                     *("sh", "-c", 'echo $$ > "$0" && exec "$@"', str(pid_file)),
@@ -63,6 +65,7 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _STARTED.append(process)
         await_condition(f"{name} has a process id", lambda: _number(pid_file), timeout_s=20)
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
@@ -189,6 +192,7 @@ def _start_pid1(folder: Path, lock: int, keep: bool) -> int:
             stderr=log,
             start_new_session=True,
         )
+    _STARTED.append(unshare)
     os.close(lifeline)
     if keep:
         os.close(held)

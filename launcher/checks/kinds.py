@@ -13,7 +13,7 @@ _CONTROLLERS = {
     "jobset": (resources.JOBSETS, "jobset-controller-manager", "JobSet"),
 }
 _ALTERNATIVES = {"tfjob": "jobset", "jobset": "tfjob"}
-_KUEUE = "kueue-controller-manager"
+_KUEUE_NAMESPACE = "kueue-system"
 _FRAMEWORKS = {
     "tfjob": "kubeflow.org/tfjob",
     "jobset": "jobset.x-k8s.io/jobset",
@@ -136,13 +136,13 @@ def _handled(subject: Subject, backend: str, queue_name: str) -> Iterator[Result
 def _frameworks(subject: Subject) -> list[str] | None:
     """Read which kinds Kueue handles from its own configuration; None if it cannot be read."""
     try:
-        found = subject.cluster.list_all(
-            resources.CONFIG_MAPS, everywhere=True, fields="metadata.name=kueue-manager-config"
+        found = subject.cluster.get(
+            resources.CONFIG_MAPS, "kueue-manager-config", namespace=_KUEUE_NAMESPACE
         )
-        text = found[0]["data"]["controller_manager_config.yaml"]
+        text = found["data"]["controller_manager_config.yaml"]
         content = yaml_text.load(text, "kueue-manager-config")
         return [str(name) for name in content["integrations"]["frameworks"]]
-    except (LauncherError, IndexError, KeyError, TypeError):
+    except (LauncherError, KeyError, TypeError):
         return None
 
 

@@ -105,6 +105,7 @@ def _queue(server: FakeApiServer, frameworks: str | None) -> None:
     if frameworks is not None:
         text = f"integrations:\n  frameworks: [{frameworks}]\n"
         config = named("ConfigMap", "kueue-manager-config")
+        config["metadata"]["namespace"] = "kueue-system"
         config["data"] = {"controller_manager_config.yaml": text}
         server.put(config)
 

@@ -30,7 +30,11 @@ class DownloadConfig:
 
     what: str = option(MISSING, "What to download.", choices=("food101", "vgg19"), positional=True)
     output: str = option(MISSING, "Folder that receives the file.")
-    url: str = option("", "Download from here instead of the official address (a mirror).")
+    url: str = option(
+        "",
+        "Download from here instead of the official address (a mirror).",
+        schemes=("http", "https"),
+    )
 
     def __post_init__(self) -> None:
         validate(self)

@@ -146,6 +146,7 @@ def load_dataset(path: str) -> Dataset:
     try:
         content = storage.read_bytes(layout.dataset_file(path))
     except NotFoundError as error:
+        next(storage.list_files(path), None)  # A bucket that does not exist says so here.
         raise InputMissingError(
             f"{path} is not a complete dataset: it has no {layout.DATASET_FILE}; make it with "
             f"python -m job.make_tfrecords --source=IMAGES --output={path}"

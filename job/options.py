@@ -33,6 +33,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     positional: bool = False,
+    schemes: tuple[str, ...] = ("gs",),
 ) -> Any:
     """Declare a field: its default, its help text, its unit and what values it may take.
 
@@ -45,6 +46,7 @@ def option(
         low: The smallest number allowed, if any.
         high: The largest number allowed, if any.
         positional: Given on the command line without a flag's name.
+        schemes: What a text may begin with before "://", if it is a path or an address.
     """
     metadata = {
         "help": text,
@@ -54,6 +56,7 @@ def option(
         "low": low,
         "high": high,
         "positional": positional,
+        "schemes": schemes,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -124,6 +127,12 @@ def _check_text(field: dataclasses.Field[Any], value: str) -> None:
         )
     if is_required(field) and not value.strip():
         raise ConfigError(f"{field.name} must not be empty: {field.metadata['help']}")
+    scheme, separator, _ = value.partition("://")
+    schemes = field.metadata["schemes"]
+    if separator and scheme.isidentifier() and scheme not in schemes:
+        bucket = "gs://bucket/prefix or a local path"
+        use = bucket if "gs" in schemes else " or ".join(f"{name}://" for name in schemes)
+        raise ConfigError(f"{field.name} {value}: {scheme}:// is not supported; use {use}")
     if "\0" in value:
         raise ConfigError(f"{field.name} must not contain a NUL character: {value!r}")
 

@@ -71,7 +71,7 @@ def check_writable(run: str) -> None:
     Raises:
         DeniedError, InputMissingError: It cannot be written, or nothing can be deleted there.
     """
-    probe = layout.join(run, f".check-{uuid.uuid4().hex}")
+    probe = layout.join(run, f".check-{uuid.uuid4().hex[:8]}")
     storage.write_bytes(probe, b"", if_absent=True)
     storage.delete(probe)
 

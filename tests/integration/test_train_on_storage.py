@@ -118,7 +118,7 @@ def test_an_absent_bucket_is_known_before_any_work(
     which: str, digits_dataset: str, bucket: str, tmp_path: Path
 ) -> None:
     paths = {"data": digits_dataset, "run": f"{bucket}/run"} | {which: "gs://not-there/x"}
-    with pytest.raises(InputMissingError, match="gs://not-there"):
+    with pytest.raises(InputMissingError, match="gs://not-there does not exist"):
         train_on(paths["data"], paths["run"], tmp_path)
     assert list(storage.list_files(bucket)) == []
 

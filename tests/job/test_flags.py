@@ -122,3 +122,9 @@ def test_help_names_every_flag_with_its_default_under_a_group(config_class):
             assert f"--{field.name}=" in text or f"--[no]{field.name}" in text
         assert field.metadata["help"].split()[0] in text
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("value", ["s3://bucket/x", "https://host/x", "hdfs://x", "file:///x"])
+def test_a_path_in_storage_that_is_not_supported_is_refused_at_once(value):
+    with pytest.raises(ConfigError, match="not supported; use gs://bucket/prefix or a local path"):
+        flags.parse(config.ExportConfig, ["--run=a", f"--output={value}"])

@@ -106,6 +106,8 @@ def _results(check: Callable[[Subject], Iterator[Result]], subject: Subject) -> 
         return tuple(check(subject))
     except UnreachableError:
         return (unknown("the cluster does not answer"),)
+    except DeniedError as error:
+        return (unknown(f"cannot be checked: {str(error).partition('; ')[0]}"),)
     except (LauncherError, JobError) as error:
         return (unknown(f"cannot be checked: {error}"),)
 

@@ -79,11 +79,11 @@ def _report(
     else:
         output.print(f"{name} {what}")
         if not (args.wait or args.follow or args.dry_run):
-            _say_next(spec, context)
+            _say_next(spec, args, context)
 
 
-def _say_next(spec: JobSpec, context: Context) -> None:
-    option = f" -n {spec.namespace}" if context.settings.namespace else ""
+def _say_next(spec: JobSpec, args: argparse.Namespace, context: Context) -> None:
+    option = f" -n {spec.namespace}" if args.namespace else ""
     commands = {
         "status": "how it is doing",
         "logs -f": "what it says",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_SHOWN_DIFFERENCES = 8
+_SHOWN_DIFFERENCES = 3
 
 
 def submit(cluster: "Cluster", manifests: list[Object], *, dry_run: bool = False) -> list[Object]:
@@ -60,7 +60,7 @@ def existing(cluster: "Cluster", manifest: Object) -> Object | None:
     more = len(found) - _SHOWN_DIFFERENCES
     raise ConflictError(
         f"{kind} {name!r} is already there in namespace {namespace!r} and differs ({shown}"
-        + (f"; and {more} more" if more > 0 else "")
+        + (f"; and {more} more, see launcher diff" if more > 0 else "")
         + f"); choose another --name, go on from its checkpoint with `launcher resume {name}`, or "
         f"`launcher delete {name}` first"
     )

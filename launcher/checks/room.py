@@ -91,7 +91,7 @@ def room(subject: Subject) -> Iterator[Result]:
     try:
         found = capacity.read(nodes_read.result(), pods_read.result())
     except DeniedError as error:
-        yield unknown(f"whether it fits cannot be seen: {error}")
+        yield unknown(f"whether it fits cannot be seen: {str(error).partition('; ')[0]}")
         return
     nodes = [node for node in found.nodes if node.usable and suits(node, job)]
     now = sum(_workers(node, job, empty=False) for node in nodes)

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from launcher import arguments
+from launcher.api_errors import KindMissingError
 from launcher.context import Context
 from launcher.errors import NotFoundError
 
@@ -27,9 +28,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     job = module.read(item)
     selector = f"{module.POD_LABEL}={job.name}"
     pods = [state_json.pod(each) for each in cluster.list_all(resources.PODS, labels=selector)]
-    used = _used(cluster.list_all(resources.POD_METRICS, labels=selector))
     if not pods:
         raise NotFoundError(f"{job.name} has no pods; `launcher why {job.name}` says why")
+    try:
+        used = _used(cluster.list_all(resources.POD_METRICS, labels=selector))
+    except KindMissingError:
+        used = {}
+        output.note("what they use is not known: the cluster has no metrics server")
     rows: list[dict[str, Any]] = [
         {
             "replica": pod.replica, "node": pod.node,
@@ -75,7 +80,7 @@ def _used(metrics: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def _share(used: float | None, limit: float | None, unit: float, word: str) -> str:
     """Write `3.2 of 12 cores (27%)`."""
     if used is None:
-        return "-"
+        return f"- of {limit / unit:g} {word}" if limit else "-"
     if not limit:
         return f"{used / unit:.1f} {word}"
     return f"{used / unit:.1f} of {limit / unit:g} {word} ({used / limit:.0%})"

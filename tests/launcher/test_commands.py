@@ -294,6 +294,17 @@ def test_top_shows_use_and_limit(launcher: Launcher, server: FakeApiServer, run_
     assert "32.0 of 64 GiB (50%)" in out
 
 
+def test_top_shows_limits_without_a_metrics_server(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
+    put_running(server, run_dir)
+    server.absent = ("metrics.k8s.io",)
+    code, out, err = launcher("top", "mnist")
+    assert code == 0
+    assert "- of 12 cores" in out
+    assert "no metrics server" in err
+
+
 def test_setup_applies_the_namespace_once(launcher: Launcher, server: FakeApiServer) -> None:
     for _ in range(2):
         code, out, _ = launcher("setup", "-n", "vision", "--group", "g", "--gpu-quota", "16")

@@ -5,6 +5,7 @@ tests use that cluster; those that must interfere with the machine below it are 
 is the one of `make cluster-up`.
 """
 
+import contextlib
 import importlib
 import os
 import re
@@ -15,12 +16,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.cluster import build, controllers, emulator, node, paths
+from job import storage as job_storage
+from tests.cluster import api_only, build, controllers, emulator, node, paths
 from tests.cluster import own_cluster as clusters
 from tests.cluster.api import Cluster
 from tests.cluster.command import Launcher
 from tests.cluster.own_cluster import OwnCluster
 from tests.cluster.phases import Phases
+from tests.storage_fixtures import make_bucket, run_emulator
 
 _PHASES = pytest.StashKey[Phases]()
 _HERE = Path(__file__).parent
@@ -32,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if reporter is not None:
             reporter.ensure_newline()
             reporter.write_line(text)
+            reporter.flush()
 
     config.stash[_PHASES] = Phases(tell)
 
@@ -70,10 +74,10 @@ def phases(pytestconfig: pytest.Config) -> Phases:
 @pytest.fixture(scope="session")
 def cluster(phases: Phases) -> Iterator[Cluster]:
     """A cluster with a node, the training operator, JobSet and Kueue."""
-    named = os.environ.get("KUBECONFIG")
+    named = _named_cluster()
     if named:
         own = clusters.attach(paths.own_state())
-        yield own if own and own.kubeconfig == Path(named) else Cluster(Path(named))
+        yield own if own and own.kubeconfig == named else Cluster(named)
         return
     why_not = clusters.why_no_node()
     if why_not:
@@ -93,6 +97,10 @@ def cluster(phases: Phases) -> Iterator[Cluster]:
             clusters.down(folder)
 
 
+def _named_cluster() -> Path | None:
+    return Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None
+
+
 @pytest.fixture(scope="session")
 def own_cluster(cluster: Cluster) -> OwnCluster:
     """The same, for tests that interfere with the machine it runs on."""
@@ -102,9 +110,32 @@ def own_cluster(cluster: Cluster) -> OwnCluster:
 
 
 @pytest.fixture(scope="session")
-def storage(own_cluster: OwnCluster) -> str:
-    """URL of the storage emulator, good from here and from pods."""
-    return emulator.start(own_cluster.machine)
+def api(
+    request: pytest.FixtureRequest, phases: Phases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """The same, or where no node can be, an API server alone: for tests that start no job."""
+    if _named_cluster() or not clusters.why_no_node():
+        yield request.getfixturevalue("cluster")
+        return
+    with phases.phase("build the programs"):
+        build.build_missing(api_only.COMPONENTS)
+    with phases.phase("start the API server"), contextlib.ExitStack() as running:
+        started = running.enter_context(api_only.run(tmp_path_factory.mktemp("api")))
+        end = running.pop_all()
+    with end:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def storage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """URL of the storage emulator, good from here and from pods, if there can be any."""
+    if _named_cluster() or not clusters.why_no_node():
+        yield emulator.start(request.getfixturevalue("own_cluster").machine)
+        return
+    with run_emulator(str(tmp_path_factory.mktemp("storage"))) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -132,9 +163,6 @@ def tensorboard_image(own_cluster: OwnCluster, phases: Phases) -> str:
 @pytest.fixture
 def bucket(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket; this process reaches it through job.storage."""
-    from job import storage as job_storage
-    from tests.storage_fixtures import make_bucket
-
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage)
     job_storage.reconnect(job_storage.Patience())
     yield make_bucket(storage)
@@ -143,27 +171,27 @@ def bucket(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+def namespace(api: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, named after it; removed afterwards."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
     name = f"{words[:40].strip('-')}-{uuid.uuid4().hex[:5]}"
-    cluster.kubectl("create", "namespace", name)
+    api.kubectl("create", "namespace", name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    api.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="session")
 def make_launcher(
-    cluster: Cluster, storage: str, tmp_path_factory: pytest.TempPathFactory
+    api: Cluster, storage: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Launcher]:
     """Make launchers: `make_launcher(namespace, image=..., queue=...)`, settings as in a profile.
 
-    The settings are small: a job of two workers fits a node of two CPUs that is not idle.
+    Two workers fill a node of two CPUs; the next job's wait for them.
     """
 
     def make(namespace: str, **settings: object) -> Launcher:
         small = {
-            "cpus": "250m",
+            "cpus": "900m",
             "memory": "1500Mi",
             "cache_size": "64Mi",
             "scratch_size": "256Mi",
@@ -171,7 +199,7 @@ def make_launcher(
         }
         return Launcher(
             tmp_path_factory.mktemp(namespace),
-            kubeconfig=cluster.kubeconfig,
+            kubeconfig=api.kubeconfig,
             namespace=namespace,
             settings=small | settings,
             env={"STORAGE_EMULATOR_HOST": storage},
@@ -195,8 +223,6 @@ def idle_launcher(make_launcher: Callable[..., Launcher], namespace: str) -> Lau
 @pytest.fixture(scope="session")
 def digits(storage: str, digits_dataset: str) -> str:
     """Scikit-learn's digits, 32 px, as a dataset in a bucket of its own."""
-    from tests.storage_fixtures import make_bucket
-
     bucket = make_bucket(storage)
     for path in sorted(Path(digits_dataset).iterdir()):
         answer = requests.post(

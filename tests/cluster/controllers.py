@@ -101,25 +101,30 @@ def _use_own_image(deployment: Object, image: str) -> None:
             container["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 1}
 
 
-def _apply(cluster: OwnCluster, controller: Controller) -> None:
-    _import_program(cluster, controller.image, controller.component)
-    found = manifests(cluster, controller)
-    first = [item for item in found if item["kind"] in ("Namespace", "CustomResourceDefinition")]
-    cluster.apply(*first)
-    for item in first:
-        if item["kind"] == "CustomResourceDefinition":
-            name = item["metadata"]["name"]
-            # `kubectl wait` fails on an object that has no conditions yet.
-            await_condition(
-                f"{name} is established",
-                functools.partial(_is_established, cluster, name),
-                timeout_s=60,
-            )
-    cluster.apply(*(item for item in found if item not in first))
+def apply_kinds(cluster: Cluster, found: list[Object]) -> None:
+    """Make the kinds (custom resource definitions) among manifests known to the API server."""
+    kinds = [item for item in found if item["kind"] == "CustomResourceDefinition"]
+    cluster.apply(*kinds)
+    for item in kinds:
+        name = item["metadata"]["name"]
+        # `kubectl wait` fails on an object that has no conditions yet.
+        await_condition(
+            f"{name} is established",
+            functools.partial(_is_established, cluster, name),
+            timeout_s=60,
+        )
 
 
 def _is_established(cluster: Cluster, name: str) -> bool:
     return cluster.condition("crd", name, kind="Established") == "True"
+
+
+def _apply(cluster: OwnCluster, controller: Controller) -> None:
+    _import_program(cluster, controller.image, controller.component)
+    found = manifests(cluster, controller)
+    apply_kinds(cluster, found)
+    cluster.apply(*(item for item in found if item["kind"] == "Namespace"))
+    cluster.apply(*(i for i in found if i["kind"] not in ("Namespace", "CustomResourceDefinition")))
 
 
 def _import_program(cluster: OwnCluster, image: str, component: Component) -> None:

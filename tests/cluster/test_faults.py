@@ -1,15 +1,16 @@
-"""What a cluster does to a job: killed, moved, left alone. The weights end up the same, or `why`
-says what happened and `resume` mends it."""
+"""What a cluster does to a job. Its weights end up the same, or `why` and `resume` mend it."""
 
 import time
 from typing import Any
 
 import pytest
 
+from job import storage as job_storage
 from tests.cluster import controllers, training
 from tests.cluster.command import Launcher
 from tests.cluster.own_cluster import OwnCluster
 from tests.cluster.waiting import await_condition
+from tests.storage_fixtures import make_bucket
 
 OUTAGE_S = 60.0
 
@@ -17,9 +18,6 @@ OUTAGE_S = 60.0
 @pytest.fixture(scope="module")
 def buckets(storage: str) -> Any:
     """One bucket for all runs of this module, reached by this process as well."""
-    from job import storage as job_storage
-    from tests.storage_fixtures import make_bucket
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", storage)
         job_storage.reconnect(job_storage.Patience())

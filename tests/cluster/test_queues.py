@@ -16,10 +16,10 @@ QUEUE = "team"
 
 @pytest.fixture
 def queue(cluster: Cluster, namespace: str) -> Iterator[str]:
-    """A LocalQueue whose quota is two workers of 250m: one job."""
+    """A LocalQueue whose quota is two workers of 900m: one job."""
     flavor = {"apiVersion": KUEUE, "kind": "ResourceFlavor", "metadata": {"name": namespace}}
     quotas = [
-        {"name": "cpu", "nominalQuota": "500m"},
+        {"name": "cpu", "nominalQuota": "1800m"},
         {"name": "memory", "nominalQuota": "100Gi"},
         {"name": "ephemeral-storage", "nominalQuota": "1Ti"},
     ]

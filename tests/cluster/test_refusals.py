@@ -95,18 +95,18 @@ def test_a_quota_that_is_too_small(idle_launcher: Launcher, cluster: Cluster, di
 
 
 @pytest.fixture
-def somebody(cluster: Cluster, namespace: str, tmp_path: Path) -> tuple[str, Path]:
+def somebody(api: Cluster, namespace: str, tmp_path: Path) -> tuple[str, Path]:
     """Somebody without any rights: the name that RBAC knows, and a kubeconfig."""
-    cluster.kubectl("create", "serviceaccount", "somebody", "-n", namespace)
-    token = cluster.kubectl("create", "token", "somebody", "-n", namespace).strip()
-    config = credentials.with_token(cluster.kubeconfig, token=token, namespace=namespace)
+    api.kubectl("create", "serviceaccount", "somebody", "-n", namespace)
+    token = api.kubectl("create", "token", "somebody", "-n", namespace).strip()
+    config = credentials.with_token(api.kubeconfig, token=token, namespace=namespace)
     path = tmp_path / "somebody.kubeconfig"
     path.write_text(config)
     return f"system:serviceaccount:{namespace}:somebody", path
 
 
 def test_somebody_who_may_not_and_then_may(
-    idle_launcher: Launcher, cluster: Cluster, somebody: tuple[str, Path], digits: str
+    idle_launcher: Launcher, api: Cluster, somebody: tuple[str, Path], digits: str
 ) -> None:
     """Denied with exit code 4 and what to ask for; `setup` gives just that."""
     user, kubeconfig = somebody
@@ -138,13 +138,13 @@ def test_a_webhook_that_says_no_and_then_nothing(
 
 
 def test_a_policy_of_the_api_server_that_says_no(
-    idle_launcher: Launcher, cluster: Cluster, digits: str
+    idle_launcher: Launcher, api: Cluster, digits: str
 ) -> None:
     """A ValidatingAdmissionPolicy is told of in its own words as well."""
     name = idle_launcher.namespace
     where = {"matchLabels": {"kubernetes.io/metadata.name": name}}
     policy, binding = _policy(name, where)
-    cluster.apply(policy, binding)
+    api.apply(policy, binding)
     try:
 
         def refused() -> str:
@@ -155,9 +155,7 @@ def test_a_policy_of_the_api_server_that_says_no(
         line = await_condition("the policy is in force", refused, timeout_s=60, every_s=1)
         assert "jobs need the label owner" in line
     finally:
-        cluster.kubectl(
-            "delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", name
-        )
+        api.kubectl("delete", "validatingadmissionpolicy,validatingadmissionpolicybinding", name)
 
 
 def _policy(name: str, where: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,7 +6,6 @@ is the one of `make cluster-up`.
 """
 
 import contextlib
-import importlib
 import os
 import re
 import uuid
@@ -17,7 +16,7 @@ import pytest
 import requests
 
 from job import storage as job_storage
-from tests.cluster import api_only, build, controllers, emulator, node, paths
+from tests.cluster import api_only, build, controllers, emulator, images, node, paths
 from tests.cluster import own_cluster as clusters
 from tests.cluster.api import Cluster
 from tests.cluster.command import Launcher
@@ -141,23 +140,21 @@ def storage(
 @pytest.fixture(scope="session")
 def job_image(own_cluster: OwnCluster, phases: Phases) -> str:
     """The image made by the Dockerfile, on the node."""
-    images = importlib.import_module("tests.cluster.images")
     with phases.phase("build the image"):
         made = images.job_image()
     with phases.phase("bring the image to the node"):
-        own_cluster.import_image(Path(made.path))
-    return str(made.name)
+        own_cluster.import_image(made.path)
+    return made.name
 
 
 @pytest.fixture(scope="session")
 def tensorboard_image(own_cluster: OwnCluster, phases: Phases) -> str:
     """The image of TensorBoard, on the node."""
-    images = importlib.import_module("tests.cluster.images")
     with phases.phase("build the image of TensorBoard"):
         made = images.tensorboard_image()
     with phases.phase("bring the image to the node"):
-        own_cluster.import_image(Path(made.path))
-    return str(made.name)
+        own_cluster.import_image(made.path)
+    return made.name
 
 
 @pytest.fixture

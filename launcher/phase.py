@@ -34,7 +34,7 @@ def of_job(job: Job, pods: Sequence[Pod]) -> str:
         return "Restarting"
     if running >= job.workers:
         return "Running"
-    done = sum(pod.phase == "Succeeded" for pod in pods)
+    done = sum(pod.done for pod in pods)
     if done and running + done >= len(pods):
         return "Running"
     return "Starting" if any(pod.node for pod in pods) else "Pending"
@@ -58,5 +58,5 @@ def ready(job: Job, pods: Sequence[Pod]) -> str:
     """Count the workers that run, or that are done: 2/8; nothing once the pods are cleaned up."""
     if job.over and not pods:
         return "-"
-    alive = sum(pod.running or pod.phase == "Succeeded" for pod in pods)
+    alive = sum(pod.running or pod.done for pod in pods)
     return f"{alive}/{job.workers}"

@@ -91,6 +91,11 @@ class Pod:
             and self.main.state == "running"
         )
 
+    @property
+    def done(self) -> bool:
+        """Whether its work is done; the node tells of the container before it tells of the pod."""
+        return self.phase == "Succeeded" or (self.phase == "Running" and self.exit_code == 0)
+
     def condition(self, kind: str) -> Condition | None:
         """Find a condition by its type."""
         return next((found for found in self.conditions if found.type == kind), None)

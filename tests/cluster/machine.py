@@ -223,6 +223,8 @@ def _lay_cable(pid: int) -> str:
     _must(*inside, "addr", "add", f"{network}.2/30", "dev", "eth0")
     _must(*inside, "link", "set", "eth0", "up")
     _must(*inside, "link", "set", "lo", "up")
+    # A node has a way out; kube-proxy turns to a pod only what has one.
+    _must(*inside, "route", "add", "default", "via", f"{network}.1")
     return f"{network}.2"
 
 

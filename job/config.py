@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
+from job import part_ranges
 from job.errors import ConfigError
 from job.options import (
     PATH_FORMS,
@@ -129,6 +130,8 @@ class RecordsConfig:
             raise ConfigError(
                 f"task_index {self.task_index} must be below num_tasks {self.num_tasks}"
             )
+        if self.parts:
+            part_ranges.parse(self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,8 +130,6 @@ class RecordsConfig:
             raise ConfigError(
                 f"task_index {self.task_index} must be below num_tasks {self.num_tasks}"
             )
-        if self.parts:
-            part_ranges.parse(self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +225,8 @@ class PredictConfig:
             raise ConfigError(
                 f"task_index {self.task_index} must be below num_tasks {self.num_tasks}"
             )
+        if self.parts:
+            part_ranges.parse(self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)

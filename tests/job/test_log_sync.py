@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from job import storage
+from job.config import TrainConfig
 from job.log_sync import LogSync
 from tests.fault_proxy import Fault, FaultProxy
 
@@ -59,6 +60,23 @@ def test_nothing_is_sent_while_nothing_changes(
         eventually(lambda: proxy.count("POST") == 1)
         time.sleep(0.3)
     assert proxy.count("") == 1
+
+
+def test_however_often_files_change_a_period_takes_one_request_for_each(
+    bucket: str, tmp_path: Path
+) -> None:
+    """A run has three of them (two files of events, progress.json): 6 requests a minute."""
+    names = ("train", "test", "progress.json")
+    storage.reconnect()
+    started = time.monotonic()
+    with LogSync(str(tmp_path), f"{bucket}/run", PERIOD_S):
+        for _ in range(200):
+            for name in names:
+                append(tmp_path / name, "more")
+            time.sleep(0.002)
+    periods = (time.monotonic() - started) / PERIOD_S
+    assert len(names) <= storage.request_counts()["write"] <= len(names) * (periods + 1)
+    assert len(names) * 60 / TrainConfig(data="d", run="r").log_sync_s < 10
 
 
 def test_a_failure_is_reported_once_and_mended_later(

@@ -59,7 +59,7 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     cluster = cluster_module.read_cluster(environ)
     dataset = load_dataset(config.data)
     strategy = cluster_module.connect(cluster, config)
-    check_batch(config, strategy.num_replicas_in_sync)
+    config.check_replicas(strategy.num_replicas_in_sync)
     with StopRequest() as stop, naming_lost_peers(cluster):
         agree(strategy, cluster, {"config": config, "dataset": dataset.fingerprint})
         if cluster.is_chief:
@@ -69,18 +69,6 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     if cluster.is_chief and requests:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(requests.items()))
         _log.info("requests to storage by this worker: %s", counts)
-
-
-def check_batch(config: TrainConfig, replicas: int) -> None:
-    """Make sure that the global batch can be cut into equal parts; ConfigError if not."""
-    parts = replicas * config.accumulate_steps
-    if config.global_batch_size % parts:
-        below = config.global_batch_size // parts * parts
-        near = f"{below} or {below + parts}" if below else str(parts)
-        raise ConfigError(
-            f"global_batch_size {config.global_batch_size} is not divisible by {replicas} replicas "
-            f"x accumulate_steps {config.accumulate_steps}; try {near}"
-        )
 
 
 def exchange_mode(config: TrainConfig) -> str:

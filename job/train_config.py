@@ -252,6 +252,17 @@ class TrainConfig:
                 f"learning_rate {self.learning_rate:g}"
             )
 
+    def check_replicas(self, replicas: int) -> None:
+        """Make sure that replicas can cut the global batch into equal parts; ConfigError if not."""
+        parts = replicas * self.accumulate_steps
+        if self.global_batch_size % parts:
+            below = self.global_batch_size // parts * parts
+            near = f"{below} or {below + parts}" if below else str(parts)
+            raise ConfigError(
+                f"global_batch_size {self.global_batch_size} is not divisible by {replicas} "
+                f"replicas x accumulate_steps {self.accumulate_steps}; try {near}"
+            )
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "recommended": {},

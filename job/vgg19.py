@@ -17,6 +17,9 @@ from job.errors import ConfigError
 _INPUT_SCALE = 64.0
 """Typical size of a colour channel, 0..255 with the mean subtracted."""
 
+_LAST_LAYER_STDDEV = 0.01
+_IDENTITY_NOISE = 0.25
+
 
 class DropoutRows(NamedTuple):
     """Which rows of the global batch's dropout masks a call needs.
@@ -227,15 +230,50 @@ def _add_biases(products: tf.Tensor, biases: tf.Variable) -> tf.Tensor:
 def _initial_value(name: str, shapes: dict[str, vgg19_shapes.Shape], seed: int) -> Any:
     """Draw a variable's random start, as a callable, so that only one is in memory at a time.
 
-    He normal ("Delving Deep into Rectifiers", 2015), which lets the network learn without batch
-    normalisation; the size of the input, 64 rather than 1, is taken out in equal parts by all
-    layers, so that logits start near 1 and no layer's gradient outgrows the others'.
+    A plain network this deep stays at chance from He normal weights ("Delving Deep into
+    Rectifiers", 2015) alone: what leaves a ReLU is positive, so after 16 layers the features of
+    any two photographs point the same way (cosine 0.99), the first gradients are noise, and they
+    shrink the features to nothing. Three things mend that:
+
+    - A layer that keeps its width starts as the identity plus a little noise ("DiracNets",
+      Zagoruyko & Komodakis, 2017): the network starts as one of five layers, and grows deep.
+    - Filters sum to 0, so that they do not pass on what all images have in common; the variance of
+      a rectified unit normal around its mean, (1 - 1 / pi) / 2, makes up for what that takes away
+      ("Characterizing signal propagation to close the performance gap in unnormalized ResNets",
+      Brock et al., 2021).
+    - The last layer starts small.
+
+    The size of the input, 64 rather than 1, is taken out in equal parts by all layers but the
+    last, so that no layer's gradient outgrows the others'.
     """
     shape = shapes[name]
-    if name.endswith("/biases"):
+    layer, kind = name.rsplit("/", 1)
+    if kind == "biases":
         return lambda: tf.zeros(shape)
-    depth = len(shapes) // 2
-    gain = _INPUT_SCALE ** (-1.0 / depth)
-    stddev = gain * math.sqrt(2.0 / math.prod(shape[:-1]))
-    variable_seed = [seed, zlib.crc32(name.encode()) & 0x7FFFFFFF]
-    return lambda: tf.random.stateless_normal(shape, variable_seed, stddev=stddev)
+    draw_seed = [seed, zlib.crc32(name.encode()) & 0x7FFFFFFF]
+    layers = [other.rsplit("/", 1)[0] for other in shapes if other.endswith("/weights")]
+    if layer == layers[-1]:
+        return lambda: tf.random.stateless_normal(shape, draw_seed, stddev=_LAST_LAYER_STDDEV)
+    gain = _INPUT_SCALE ** (-1.0 / (len(layers) - 1))
+    if shape[2] == shape[3]:
+        return lambda: gain * _near_identity(shape, draw_seed)
+    return lambda: gain * _centred_normal(shape, draw_seed)
+
+
+def _centred_normal(shape: vgg19_shapes.Shape, seed: list[int]) -> tf.Tensor:
+    """Draw filters [height, width, in, out], each with the sum 0, that keep activations' size."""
+    variance = 2.0 / (1.0 - 1.0 / math.pi) / math.prod(shape[:-1])
+    weights = tf.random.stateless_normal(shape, seed, stddev=math.sqrt(variance))
+    return weights - tf.reduce_mean(weights, axis=[0, 1, 2], keepdims=True)
+
+
+def _near_identity(shape: vgg19_shapes.Shape, seed: list[int]) -> tf.Tensor:
+    """Draw filters [height, width, c, c] that hand on what they get, with a little noise."""
+    height, width, channels, _ = shape
+    above, left = height // 2, width // 2
+    identity = tf.pad(
+        tf.eye(channels, batch_shape=[1, 1]),
+        [[above, height - above - 1], [left, width - left - 1], [0, 0], [0, 0]],
+    )
+    mixed = identity + _IDENTITY_NOISE * _centred_normal(shape, seed)
+    return mixed / math.sqrt(1.0 + _IDENTITY_NOISE**2)

@@ -72,7 +72,7 @@ def prepare(
             "its CPUs; a cluster needs a kubeconfig (KUBECONFIG, --kubeconfig)"
         )
     config = parse_config(settings, job_flags, run=run or _NO_RUN_YET)
-    _check_batch(config, workers * max(gpus, 1))
+    config.check_replicas(workers * max(gpus, 1))
     name = name or provenance.name_for(
         _NAME_PREFIX, provenance.config_hash(config), settings.image, workers, gpus
     )
@@ -141,18 +141,6 @@ def _check_remote(config: TrainConfig) -> None:
                 f"--{name} {path} is on this machine, where pods cannot see it; copy it to a "
                 "bucket (gs://…), or use --backend local"
             )
-
-
-def _check_batch(config: TrainConfig, replicas: int) -> None:
-    size = config.global_batch_size
-    parts = replicas * config.accumulate_steps
-    if size % parts:
-        lower, upper = parts * (size // parts), parts * (size // parts + 1)
-        better = f"{lower} or {upper}" if lower else str(upper)
-        raise UsageError(
-            f"global_batch_size {size} is not divisible by {replicas} replicas x "
-            f"{config.accumulate_steps} accumulated parts; try -- --global_batch_size={better}"
-        )
 
 
 def _spec(

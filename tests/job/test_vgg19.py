@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_sample_images
 
-from job import vgg19_shapes
+from job import preprocess, vgg19, vgg19_shapes
 from job.errors import ConfigError
 from job.vgg19 import VGG19, DropoutRows
 
@@ -125,6 +126,50 @@ def test_logits_start_at_a_scale_that_can_be_trained(head, size, width):
     model = VGG19(10, head=head, width_multiplier=width)
     logits = model.forward(images(4, size), training=False).logits
     assert 0.01 < float(tf.math.reduce_std(logits)) < 10.0
+
+
+def photographs(count, size):
+    """Cut squares of many scales from the two photographs that scikit-learn brings."""
+    rng = np.random.default_rng(0)
+    squares = []
+    for number in range(count):
+        photograph = load_sample_images().images[number % 2]
+        side = rng.integers(96, 400)
+        top, left = (rng.integers(0, edge - side) for edge in photograph.shape[:2])
+        square = photograph[top : top + side, left : left + side]
+        squares.append(tf.image.resize(square, [size, size], method="area"))
+    return preprocess.subtract_mean(tf.stack(squares))
+
+
+@pytest.mark.parametrize("width", [0.125, 0.5])
+def test_photographs_still_look_different_to_the_last_layer_at_the_start(width):
+    """Where they look alike, as from He normal weights (0.99), training stays at chance."""
+    model = VGG19(10, head="gap", width_multiplier=width)
+    embedding = model.forward(photographs(16, 64), training=False).embedding
+    directions = tf.math.l2_normalize(embedding, axis=1).numpy()
+    cosines = (directions @ directions.T)[np.triu_indices(16, 1)]
+    assert cosines.mean() < 0.965
+
+
+def test_no_layers_gradient_outgrows_the_others_at_the_start():
+    model = VGG19(10, head="gap", width_multiplier=0.125)
+    weights = [v for name, v in model.variables_by_name.items() if name.endswith("weights")][:-1]
+    with tf.GradientTape() as tape:
+        logits = model.forward(photographs(10, 64), training=True).logits
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(range(10), logits))
+    relative = [
+        float(tf.norm(gradient) / tf.norm(weight))
+        for gradient, weight in zip(tape.gradient(loss, weights), weights, strict=True)
+    ]
+    assert max(relative) < 10 * min(relative), relative
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 8, 8), (1, 1, 8, 8), (7, 7, 8, 8)])
+def test_a_layer_that_keeps_its_width_starts_by_handing_on_what_it_gets(shape):
+    kernel = vgg19._near_identity(shape, [1, 2])
+    features = tf.constant(np.random.default_rng(0).uniform(size=(1, 9, 9, 8)), tf.float32)
+    handed_on = tf.nn.conv2d(features, kernel, 1, "SAME")
+    assert np.corrcoef(np.ravel(features), np.ravel(handed_on))[0, 1] > 0.8
 
 
 def test_a_narrow_network_learns_from_scratch_without_batch_normalisation():

@@ -86,7 +86,7 @@ def test_wrong_trainer_flags_never_reach_the_cluster(flag: str, message: str) ->
 
 def test_a_batch_that_does_not_divide_names_ones_that_do() -> None:
     """The container would refuse it minutes later."""
-    with pytest.raises(UsageError, match="--global_batch_size=60 or 72"):
+    with pytest.raises(ConfigError, match=r"not divisible by 12 replicas .*; try 60 or 72"):
         prepare(gpus=12)
 
 

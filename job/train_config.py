@@ -56,7 +56,12 @@ class TrainConfig:
         group="recipe",
         low=1,
     )
-    learning_rate: float = option(0.001, "Learning rate at its highest.", group="recipe", low=0.0)
+    learning_rate: float = option(
+        0.001,
+        "Learning rate at its highest; the default suits pretrained weights, 0.01 random ones.",
+        group="recipe",
+        low=0.0,
+    )
     schedule: str = option(
         "cosine",
         "How the learning rate falls (polynomial: linearly).",

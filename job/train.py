@@ -30,19 +30,17 @@ from job.checkpoints import CheckpointDir
 from job.cluster import Cluster
 from job.config import TrainConfig
 from job.dataset import Dataset, load_dataset
-from job.errors import ConfigError, DivergedError, PreemptedError
-from job.exchange_plan import DEFAULT_NETWORK_GBPS, Link, Plan, plan_exchange
+from job.errors import DivergedError, PreemptedError
 from job.exchange_table import plan_table
-from job.gradient_exchange import measure_link
 from job.loss_scale import LossScale
 from job.optimizer import Momentum
 from job.peer_loss import naming_lost_peers
 from job.run_output import RunOutput
+from job.run_plan import known_link, plan_run
 from job.slim_checkpoint import load_weights
 from job.stop_request import StopRequest
 from job.train_step import StepResult, TrainStep
 from job.vgg19 import VGG19
-from job.vgg19_shapes import DOWNSAMPLING, FC6_WINDOW
 
 _log = logging.getLogger(__name__)
 
@@ -69,22 +67,6 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     if cluster.is_chief and requests:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(requests.items()))
         _log.info("requests to storage by this worker: %s", counts)
-
-
-def exchange_mode(config: TrainConfig) -> str:
-    """Give the mode to plan with: factors need a head that sees exactly one position.
-
-    Raises:
-        ConfigError: Factors were asked for where the head is a convolution over larger features.
-    """
-    dense_head = config.head == "fc" and config.image_size_px // DOWNSAMPLING > FC6_WINDOW
-    if dense_head and config.exchange in ("factors", "bfloat16"):
-        raise ConfigError(
-            f"exchange {config.exchange} needs image_size_px below "
-            f"{DOWNSAMPLING * (FC6_WINDOW + 1)} with head fc, not {config.image_size_px}; "
-            "use --exchange=dense"
-        )
-    return "dense" if dense_head else config.exchange
 
 
 class Trainer:
@@ -122,8 +104,17 @@ class Trainer:
         """Restore or initialise, then train, evaluate and save until the end."""
         restored = self._restore()
         first_step = restored.step if restored else 0
-        self._link = self._known_link(restored)
-        self._plan = self._make_plan(self._link)
+        variables = self._model.variables_by_name
+        self._link = known_link(
+            self._config, self._strategy, restored.manifest.state if restored else {}
+        )
+        self._plan = plan_run(
+            self._config,
+            self._link,
+            replicas=self._strategy.num_replicas_in_sync,
+            shapes={name: tuple(variables[name].shape) for name in self._optimizer.trainable},
+            compute_dtype=self._precision.name,
+        )
         self._train_step = TrainStep(
             strategy=self._strategy,
             model=self._model,
@@ -158,29 +149,6 @@ class Trainer:
             report = load_weights(self._config.init_checkpoint, self._model)
             _log.info("%s", report)
         return None
-
-    def _known_link(self, restored: CheckpointDir | None) -> Link:
-        """Give what the plan is made from; a resumed run keeps it, so that it keeps its plan."""
-        replicas = self._strategy.num_replicas_in_sync
-        kept = restored.manifest.state if restored else {}
-        if self._config.network_gbps or replicas == 1:
-            return Link(self._config.network_gbps or DEFAULT_NETWORK_GBPS)
-        if kept.get("replicas") == replicas:
-            return Link(kept["network_gbps"], kept["product_gflops"])
-        return measure_link(self._strategy)
-
-    def _make_plan(self, link: Link) -> Plan:
-        config, replicas = self._config, self._strategy.num_replicas_in_sync
-        shapes = {name: v.shape for name, v in self._model.variables_by_name.items()}
-        return plan_exchange(
-            {name: tuple(shapes[name]) for name in self._optimizer.trainable},
-            config.global_batch_size // replicas,
-            replicas,
-            link.network_gbps,
-            exchange_mode(config),
-            product_gflops=link.product_gflops,
-            compute_dtype=self._precision.name,
-        )
 
     def _loop(self, first_step: int) -> None:
         batches = self._batches(first_step)

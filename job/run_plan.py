@@ -1,0 +1,71 @@
+"""What a run's gradient exchange is planned from: its settings, its network, the last attempt."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from job.config import TrainConfig
+from job.errors import ConfigError
+from job.exchange_plan import DEFAULT_NETWORK_GBPS, Link, Plan, Shape, plan_exchange
+from job.gradient_exchange import measure_link
+from job.vgg19_shapes import DOWNSAMPLING, FC6_WINDOW
+
+
+def known_link(
+    config: TrainConfig, strategy: tf.distribute.Strategy, kept: Mapping[str, float]
+) -> Link:
+    """Give what the plan is made from: given, else kept from the last attempt, else measured.
+
+    A resumed run keeps the numbers, so that it keeps its plan, and with it its bits.
+
+    Args:
+        config: Of the run.
+        strategy: Connects the workers; all must call this.
+        kept: State of the checkpoint that training goes on from.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if config.network_gbps or replicas == 1:
+        return Link(config.network_gbps or DEFAULT_NETWORK_GBPS)
+    if kept.get("replicas") == replicas:
+        return Link(kept["network_gbps"], kept["product_gflops"])
+    return measure_link(strategy)
+
+
+def plan_run(
+    config: TrainConfig,
+    link: Link,
+    *,
+    replicas: int,
+    shapes: Mapping[str, Shape],
+    compute_dtype: str,
+) -> Plan:
+    """Plan the exchange of a run's trainable variables.
+
+    Raises:
+        ConfigError: The settings ask for an exchange that their network cannot have.
+    """
+    return plan_exchange(
+        shapes,
+        config.global_batch_size // replicas,
+        replicas,
+        link.network_gbps,
+        exchange_mode(config),
+        product_gflops=link.product_gflops,
+        compute_dtype=compute_dtype,
+    )
+
+
+def exchange_mode(config: TrainConfig) -> str:
+    """Give the mode to plan with: factors need a head that sees exactly one position.
+
+    Raises:
+        ConfigError: Factors were asked for where the head is a convolution over larger features.
+    """
+    dense_head = config.head == "fc" and config.image_size_px // DOWNSAMPLING > FC6_WINDOW
+    if dense_head and config.exchange in ("factors", "bfloat16"):
+        raise ConfigError(
+            f"exchange {config.exchange} needs image_size_px below "
+            f"{DOWNSAMPLING * (FC6_WINDOW + 1)} with head fc, not {config.image_size_px}; "
+            "use --exchange=dense"
+        )
+    return "dense" if dense_head else config.exchange

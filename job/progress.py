@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from job import layout, storage
 from job.errors import JobError
+from job.step_means import StepMeans
 from job.train_step import StepResult
 from job.worker_report import WorkerReport, memory_peak_bytes, straggler
 
@@ -46,6 +47,7 @@ class Progress:
         self._leader = leader
         self._step = first_step
         self._loss = 0.0
+        self._means = StepMeans()
         self._step_s = 0.0
         self._wait_s = 0.0
         self._busy_s = 0.0
@@ -106,6 +108,7 @@ class Progress:
             self._wait_s = weight * self._wait_s + (1 - weight) * wait_s
             self._busy_s = weight * self._busy_s + (1 - weight) * busy_s
         self._step, self._loss, self._workers = step, result.loss, result.reports
+        self._means.add(result)
         if self._bar is not None:
             self._bar.set_postfix_str(
                 f"loss {result.loss:.3f}, {self.images_per_s:,.0f} images/s", refresh=False
@@ -113,7 +116,7 @@ class Progress:
             self._bar.update(step - self._bar.n)
         if self._step_s and time.monotonic() - self._last_report >= self._every:
             self._last_report = time.monotonic()
-            self._report(result)
+            self._report()
 
     def say(self, text: str) -> None:
         """Print a line without tearing the progress line."""
@@ -122,7 +125,8 @@ class Progress:
         if self._leader:
             _log.info("%s", text)
 
-    def _report(self, result: StepResult) -> None:
+    def _report(self) -> None:
+        means = self._means.take()
         if self._bar is None and self._leader:
             left_s = (self._total - self._step) * self._step_s
             _log.info(
@@ -130,8 +134,8 @@ class Progress:
                 "%s left%s",
                 self._step,
                 self._total,
-                result.loss,
-                100 * result.top1,
+                means["loss"],
+                100 * means["top1"],
                 self.images_per_s,
                 100 * self.input_wait,
                 tqdm.format_interval(left_s),

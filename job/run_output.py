@@ -14,6 +14,7 @@ from job.dataset import Dataset
 from job.evaluation import EvaluationResult
 from job.progress import Progress
 from job.run_mirror import RunMirror
+from job.step_means import StepMeans
 from job.summaries import Summaries
 from job.train_step import StepResult
 
@@ -44,6 +45,7 @@ class RunOutput:
         self._dataset = dataset
         self._is_chief = is_chief
         self._best = -math.inf
+        self._means = StepMeans()
 
     def __enter__(self) -> Self:
         config = self._config
@@ -104,6 +106,7 @@ class RunOutput:
     ) -> None:
         """Note the step that was just finished; its times are those of `Progress.update`."""
         self.progress.update(step, result, step_s=step_s, wait_s=wait_s, busy_s=busy_s)
+        self._means.add(result)
         if self._is_chief and (
             step % self._config.log_every_steps == 0 or step == self._total_steps
         ):
@@ -111,11 +114,8 @@ class RunOutput:
                 "train",
                 step,
                 {
-                    "loss": result.loss,
-                    "top1": result.top1,
-                    "top5": result.top5,
+                    **self._means.take(),
                     "learning_rate": learning_rate,
-                    "gradient_norm": result.gradient_norm,
                     "images_per_s": self.progress.images_per_s,
                     "input_wait": self.progress.input_wait,
                 },

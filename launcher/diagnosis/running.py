@@ -116,7 +116,7 @@ def healthy(state: State) -> Finding | None:
             situation="training" if job.component == "train" else "running",
             level="ok",
             sentence=f"{job.name} trains at {_rate(progress)}: step {progress.step:,} of "
-            f"{progress.total_steps:,}{_left(state, progress)}.",
+            f"{progress.total_steps:,}{_left(progress)}.",
             evidence=(_progress_line(state, progress),),
         )
     quiet = job.component == "train" and state.age_s(_youngest(state)) > _QUIET_START_S
@@ -154,14 +154,12 @@ def _rate(progress: Progress) -> str:
     return f"{progress.examples_per_s:,.0f} images/s"
 
 
-def _left(state: State, progress: Progress) -> str:
-    """Estimate the rest from the steps of this job so far."""
-    begun = state.job.started or state.job.created
-    spent = (progress.time - begun).total_seconds() if begun else 0.0
-    if progress.step <= 0 or spent <= 0 or state.job.restarts:
+def _left(progress: Progress) -> str:
+    """Estimate the rest as the trainer does: what starting took says nothing about steps."""
+    left = progress.total_steps - progress.step
+    if progress.step_s <= 0 or left <= 0:
         return ""
-    left_s = spent / progress.step * (progress.total_steps - progress.step)
-    return f", about {units.format_seconds(left_s)} left"
+    return f", about {units.format_seconds(progress.step_s * left)} left"
 
 
 def _progress_line(state: State, progress: Progress) -> str:

@@ -227,7 +227,8 @@ def progress(*, state: str = "training", step: int = 1200, at: float = 5, **more
     moment = (NOW - datetime.timedelta(seconds=at)).timestamp()
     return {
         "state": state, "step": step, "total_steps": 23671, "time": moment,
-        "examples_per_s": 812.5, "input_wait": 0.02, "loss": 1.234, **more,
+        "examples_per_s": 812.5, "input_wait": 0.02, "loss": 1.234, "step_s": 0.0788,
+        **more,
     }  # fmt: skip
 
 

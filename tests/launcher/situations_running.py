@@ -16,7 +16,10 @@ SITUATIONS = [
         pods=[pod(0, state=running()), pod(1, state=running())],
         more={"checkpoint_step": 1000, **reported()},
         expect="training", level="ok",
-        says=("812 images/s", "step 1,200 of 23,671", "left", "newest checkpoint: step 1,000"),
+        says=(
+            "812 images/s", "step 1,200 of 23,671, about 29m 31s left",
+            "newest checkpoint: step 1,000",
+        ),
     ),
     Situation(
         name="no step yet",

@@ -40,7 +40,7 @@ from job.records_shards import (
 )
 from job.records_spool import RecordSpool
 from job.records_worker import ImageOptions, Outcome
-from job.stop_request import StopRequest
+from job.stop_request import LEAVE_WITHIN_S, StopRequest
 from job.storage_interface import NotFoundError
 from job.work_progress import WorkProgress
 from job.worker_pool import available_cores
@@ -59,7 +59,7 @@ def make_tfrecords(config: RecordsConfig) -> None:
         ConfigError: The output holds another dataset.
         PreemptedError: SIGTERM came; finished shards are kept.
     """
-    with StopRequest() as stop, ImageCatalogue() as catalogue:
+    with StopRequest(LEAVE_WITHIN_S) as stop, ImageCatalogue() as catalogue:
 
         def check_stop() -> None:
             if stop.requested:

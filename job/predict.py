@@ -22,7 +22,7 @@ from job.predict_model import PredictModel, resolve_precision
 from job.predict_task import PredictTask
 from job.prediction_gallery import write_gallery
 from job.prediction_parts import Counts, PartStore, summary_of
-from job.stop_request import StopRequest
+from job.stop_request import LEAVE_WITHIN_S, StopRequest
 from job.storage_interface import NotFoundError, PreconditionError
 
 PLAN_FORMAT = 1
@@ -52,7 +52,7 @@ def predict(config: PredictConfig) -> None:
     finished = store.finished(mine)
     missing = [part for part in mine if part not in finished]
     _log.info("%s", _plan_text(config, listing, mine, missing))
-    with StopRequest() as stop:
+    with StopRequest(LEAVE_WITHIN_S) as stop:
         if missing:
             with (
                 local_model(config.model, facts) as folder,

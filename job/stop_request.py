@@ -15,6 +15,9 @@ from typing import Self
 
 from job.exit_codes import ExitCode
 
+LEAVE_WITHIN_S = 10.0
+"""For work that loses little by leaving at any time; nodes on spot prices give 15 s."""
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,10 +25,16 @@ class StopRequest:
     """Notes the first signal; the second one ends the process at once.
 
     A context manager, since handlers can only be set in the main thread and must be put back.
+
+    Args:
+        leave_within_s: Seconds after which an asked process ends without having looked: it may
+            wait for storage for longer than its grace period. By default it is waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leave_within_s: float | None = None) -> None:
         self.requested = False
+        self._leave_within_s = leave_within_s
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         reader, self._writer = os.pipe()
@@ -43,6 +52,8 @@ class StopRequest:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._fd_before)
         os.close(self._writer)  # Which ends the thread.
+        if self._timer:
+            self._timer.cancel()
 
     def _listen(self, reader: int) -> None:
         with open(reader, "rb", buffering=0) as pipe:
@@ -52,6 +63,12 @@ class StopRequest:
                 if self.requested:
                     os._exit(ExitCode.PREEMPTED)
                 self.requested = True
+                if self._leave_within_s is not None:
+                    self._timer = threading.Timer(
+                        self._leave_within_s, os._exit, [ExitCode.PREEMPTED]
+                    )
+                    self._timer.daemon = True
+                    self._timer.start()
 
 
 def _heard(_signal: int, _frame: types.FrameType | None) -> None:

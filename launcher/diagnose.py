@@ -33,6 +33,7 @@ RULES: tuple[Callable[[State], Finding | None], ...] = (
     starting.admitted_but_refused,
     disruption.preempted,
     scheduling.unschedulable,
+    ending.restarted,
     starting.starting,
     forming.incomplete,
     forming.storage,

@@ -5,7 +5,7 @@ A check that cannot be made (no permission, no answer) is told of and stops noth
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _WITHIN_S = 25.0
 _WITHOUT_CLUSTER = ("image", "data", "run")
-"""What can be checked although the cluster does not answer: all else would say just that."""
+_IN_NAMESPACE = ("service-account", "secrets", "admission", "quota", "limits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +88,25 @@ def run_checks(
         for name, check in known.items()
         if name not in skipped
     }
-    unreachable = False
+    told: set[str] = set()
     for name, future in running.items():
-        if unreachable and name not in _WITHOUT_CLUSTER:
+        if name in told:
             continue
         try:
             results = future.result(max(0.0, end - time.monotonic()))
         except TimeoutError:
             results = (unknown(f"no answer within {within_s:.0f} s"),)
-        unreachable |= name == "cluster" and results[0].level == "failed"
         if results:
             yield Checked(name=name, results=results)
+        if any(result.level == "failed" for result in results):
+            told |= _follow_on(name, known)
+
+
+def _follow_on(failed: str, known: Collection[str]) -> set[str]:
+    """Name the checks that could only say again what a failed one has said."""
+    if failed == "cluster":
+        return set(known) - set(_WITHOUT_CLUSTER)
+    return set(_IN_NAMESPACE) if failed == "namespace" else set()
 
 
 def _results(check: Callable[[Subject], Iterator[Result]], subject: Subject) -> tuple[Result, ...]:
@@ -131,7 +139,7 @@ def require(
     for checked in run_checks(subject_of(cluster, spec, manifests[0]), skip=skip):
         for result in checked.results:
             if result.level == "warning":
-                output.warn(f"{result.what} ({result.mend})")
+                output.warn(f"{result.what}; {result.mend}")
             elif result.level == "failed":
                 failed.append(checked.name)
                 output.note(f"{checked.name}: {result.what}\n  > {result.mend}")

@@ -38,7 +38,7 @@ def _size(spec: JobSpec) -> str:
     resources = spec.resources
     each = f"{resources.gpus} GPU{'s' * (resources.gpus != 1)}"
     if not resources.gpus:
-        each = f"{units.format_millicpus(resources.millicpus)} CPUs"
+        each = f"{resources.millicpus / 1000:g} CPUs"
     if spec.backend == "local":
         each = "this machine's CPUs" if not resources.gpus else each
     where = [word for word in (spec.scheduling.accelerator, "spot" * spec.scheduling.spot) if word]
@@ -67,14 +67,16 @@ def _memory(estimate: Estimate, *, gpus: bool) -> str:
         return needed
     there = estimate.memory_limit_bytes / units.GIB
     if estimate.memory_bytes > estimate.memory_limit_bytes:
-        return f"{needed}, MORE than the {there:.1f} GiB there are: raise --accumulate_steps"
+        more = "" if gpus else " or --memory"
+        return f"{needed}, MORE than the {there:.1f} GiB there are: raise --accumulate_steps{more}"
     return f"{needed} of {there:.1f} GiB"
 
 
 def _time(estimate: Estimate, spec: JobSpec) -> str:
     step_s = estimate.compute_s + estimate.exchange_s
     total_s = max(1.0, estimate.steps * step_s)
-    text = f"about {units.format_seconds(total_s)} ({step_s:.2g} s per step)"
+    each = f"{step_s:.2g}" if step_s < 100 else f"{step_s:,.0f}"
+    text = f"about {units.format_seconds(total_s)} ({each} s per step)"
     if spec.backend != "local" and total_s > spec.max_duration_s:
         text += f", LONGER than --max-duration {units.format_seconds(spec.max_duration_s)}"
     return f"{text}, assuming {', '.join(estimate.assumptions)}"

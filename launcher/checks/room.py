@@ -115,7 +115,8 @@ def _verdict(subject: Subject, job: Job, found: Capacity, now: int, at_best: int
         for name, amount in sorted(job.resources.items(), key=lambda item: "gpu" not in item[0])
     )
     if now >= job.workers:
-        return ok(f"all {job.workers} workers fit now ({one} each)")
+        all_of_them = "the worker fits" if job.workers == 1 else f"all {job.workers} workers fit"
+        return ok(f"{all_of_them} now ({one} each)")
     what = f"{now} of {job.workers} workers fit now ({one} each)"
     queued = bool(subject.spec and subject.spec.scheduling.queue)
     if at_best >= job.workers:

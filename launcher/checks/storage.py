@@ -58,6 +58,8 @@ def run(subject: Subject) -> Iterator[Result]:
     else:
         if step is None:
             yield ok(f"{spec.output} can be written")
+        elif "--resume" in spec.args or "--resume=true" in spec.args:
+            yield ok(f"{spec.output} has a checkpoint of step {step:,}")
         else:
             yield warning(
                 f"{spec.output} has a checkpoint of step {step:,}: training goes on from there",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from job.exit_codes import ExitCode
 from launcher.diagnosis.finding import clip
-from launcher.state import Pod, State
+from launcher.state import Pod, State, Time
 
 FOLLOW_ON = frozenset({ExitCode.PREEMPTED, ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED})
 """Codes of workers that ended because another one did."""
@@ -14,6 +14,11 @@ FOLLOW_ON = frozenset({ExitCode.PREEMPTED, ExitCode.PEER_LOST, ExitCode.CLUSTER_
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)')
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning|Fault|\w)(:|$)")
+_OPERATOR_SAID = re.compile(
+    r"Error pod (?P<pod>\S+) container \S+ exitCode: (?P<code>\d+) "
+    r"terminated message: (?P<message>.*)",
+    re.DOTALL,
+)
 _OWN_CODE = ("/job/", "job/")
 
 
@@ -30,6 +35,8 @@ class Crash:
     where: tuple[str, ...] = ()
     """The traceback's frames that matter, the innermost last."""
     followers: tuple[Pod, ...] = ()
+    when: Time | None = None
+    """When it was told of, if its pod is gone."""
 
 
 def first_crash(state: State) -> Crash | None:
@@ -51,6 +58,28 @@ def first_crash(state: State) -> Crash | None:
         where=where,
         followers=tuple(other for other, _, _ in bad[1:]),
     )
+
+
+def remembered_crash(state: State) -> Crash | None:
+    """Find how a worker of a TFJob ended last, when its pod has been replaced already.
+
+    The training operator deletes a pod that is to be restarted, and with it all that a kubelet
+    knows of it; but it tells of each in an event.
+    """
+    for event in reversed(state.events):
+        match = _OPERATOR_SAID.match(event.message) if event.kind == "TFJob" else None
+        if match:
+            replica = match["pod"].removeprefix(f"{state.job.name}-")
+            said, where = last_error(match["message"].splitlines())
+            return Crash(
+                pod=Pod(name=match["pod"], replica=replica, phase="Failed"),
+                exit_code=int(match["code"]),
+                reason=event.reason,
+                said=said if "error: " in match["message"] else "",
+                where=where,
+                when=event.last_seen,
+            )
+    return None
 
 
 def _ending(pod: Pod) -> tuple[int | None, str]:

@@ -60,12 +60,16 @@ def _goes_on(state: State) -> str:
     return "no checkpoint is there yet, so it starts over"
 
 
-def taken_away(state: State) -> list[Pod] | None:
-    """Find pods that were taken away, also if only events tell of them; None if none was."""
+def taken_away(state: State, *, crashed: bool) -> list[Pod] | None:
+    """Find pods that were taken away, also if only events tell of them; None if none was.
+
+    Where no worker has `crashed`, a kubelet that stopped a container did so for somebody else.
+    """
     gone = [pod for pod in state.pods if disrupted(pod) or (pod.deleting and not state.job.over)]
     if gone:
         return gone
-    return [] if state.events_of(*_TAKEN_EVENTS) else None
+    told = _TAKEN_EVENTS if crashed else (*_TAKEN_EVENTS, "Killing")
+    return [] if state.events_of(*told) else None
 
 
 def _taken_evidence(state: State, gone: list[Pod]) -> tuple[str, ...]:
@@ -74,7 +78,7 @@ def _taken_evidence(state: State, gone: list[Pod]) -> tuple[str, ...]:
         for pod in gone[:3]
         if pod.message
     ]
-    lines += [quote(event, state) for event in state.events_of(*_TAKEN_EVENTS)[:3]]
+    lines += [quote(event, state) for event in state.events_of(*_TAKEN_EVENTS, "Killing")[:3]]
     lines += [
         clip(f"{pod.replica}: {c.reason}: {c.message}")
         for pod in gone[:3]

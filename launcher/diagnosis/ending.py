@@ -6,11 +6,12 @@ import math
 from job import exit_codes
 from job.exit_codes import ExitCode
 from launcher import quantities, units
-from launcher.diagnosis import disruption
-from launcher.diagnosis.crash import Crash, first_crash
+from launcher.diagnosis import disruption, running
+from launcher.diagnosis.crash import Crash, first_crash, remembered_crash
 from launcher.diagnosis.finding import Finding, clip, many, names, quote
 from launcher.state import State
 
+_LATELY_S = 300.0
 _REMEDIES = {
     1: ("the traceback above tells where; with a fix in the image, launcher resume goes on from "
         "the newest checkpoint",),
@@ -91,12 +92,12 @@ def _failed(state: State) -> Finding | None:
     if condition is None:
         return None
     text = f"{condition.reason} {condition.message}"
-    crash = first_crash(state)
+    crash = first_crash(state) or remembered_crash(state)
     if "deadline" in text.lower():
         return _deadline(state)
     permanent = crash is not None and not exit_codes.restart_may_help(crash.exit_code)
     if not permanent:
-        taken = disruption.taken_away(state)
+        taken = disruption.taken_away(state, crashed=crash is not None)
         if taken is not None and state.job.kind == "TFJob":
             return disruption.graceful_eviction(state, taken)
     if crash is not None:
@@ -121,6 +122,14 @@ def restarting(state: State) -> Finding | None:
         return None
     if crash.exit_code == ExitCode.PREEMPTED or disruption.disrupted(crash.pod):
         return disruption.preempted(state) or _crashed(state, crash, spent=False)
+    return _crashed(state, crash, spent=False)
+
+
+def restarted(state: State) -> Finding | None:
+    """A worker has ended badly a moment ago and its pod is a new one, which has not trained yet."""
+    crash = None if state.job.over else remembered_crash(state)
+    if crash is None or state.age_s(crash.when) > _LATELY_S or running.stepping(state):
+        return None
     return _crashed(state, crash, spent=False)
 
 

@@ -2,7 +2,7 @@
 
 from job.worker_report import straggler
 from launcher import units
-from launcher.diagnosis.finding import Finding, clip, many, waiting_for
+from launcher.diagnosis.finding import Finding, clip, waiting_for
 from launcher.state import Pod, Progress, State, Time
 
 _LEAST_SILENCE_S = 300.0
@@ -119,12 +119,18 @@ def healthy(state: State) -> Finding | None:
             f"{progress.total_steps:,}{_left(progress)}.",
             evidence=(_progress_line(state, progress),),
         )
-    quiet = job.component == "train" and state.age_s(_youngest(state)) > _QUIET_START_S
+    training = job.component == "train"
+    who = f"The worker of {job.name} runs"
+    if job.workers > 1:
+        who = f"All {job.workers} workers of {job.name} run"
+    reported = f" and {'has' if job.workers == 1 else 'have'} not reported a step yet"
+    if state.checkpoint_step is not None:
+        reported = f"; the newest checkpoint is that of step {state.checkpoint_step:,}"
+    quiet = training and state.age_s(_youngest(state)) > _QUIET_START_S
     return Finding(
-        situation="no-step-yet" if job.component == "train" else "running",
+        situation="no-step-yet" if training else "running",
         level="warning" if quiet else "ok",
-        sentence=f"All {many(job.workers, 'worker')} of {job.name} run"
-        + (" and have not reported a step yet." if job.component == "train" else "."),
+        sentence=f"{who}{reported if training else ''}.",
         evidence=_last_lines(state, 2),
         mend=(f"see what they do: launcher logs -f {job.name}",),
     )
@@ -155,11 +161,13 @@ def _rate(progress: Progress) -> str:
 
 
 def _left(progress: Progress) -> str:
-    """Estimate the rest as the trainer does: what starting took says nothing about steps."""
-    left = progress.total_steps - progress.step
-    if progress.step_s <= 0 or left <= 0:
+    """Estimate the rest from the usual time of a step."""
+    if progress.step >= progress.total_steps:
+        return ", finishing"
+    if not progress.step_s:
         return ""
-    return f", about {units.format_seconds(progress.step_s * left)} left"
+    left_s = progress.step_s * (progress.total_steps - progress.step)
+    return f", about {units.format_seconds(left_s)} left"
 
 
 def _progress_line(state: State, progress: Progress) -> str:

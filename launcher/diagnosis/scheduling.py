@@ -2,13 +2,14 @@
 
 import re
 
-from launcher import labels, quantities
+from launcher import labels, quantities, units
 from launcher.diagnosis.finding import Finding, clip, many, names, quote, waiting_for
 from launcher.state import Capacity, Job, Node, Pod, State
 
 _INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
 _TAINT = re.compile(r"untolerated taint(?:\(s\)|s)? ?\{([^}]*)\}")
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
+_NOT_THE_CAUSE = re.compile(r",? (no new claims to deallocate|preemption: )")
 _SHOWN_HOLDERS = 4
 _GROWING = ("TriggeredScaleUp",)
 _NOT_GROWING = ("NotTriggerScaleUp", "FailedScaleUp")
@@ -94,9 +95,10 @@ def _resources(state: State, waiting: list[Pod], message: str) -> Finding | None
             why += f", and {_offer(resource, most, total, nodes)}"
         if needs > largest and not state.capacity.autoscaled:
             level = "failed"
+    flags = "--gpus, --gpus-per-worker" if resource == labels.GPU else "--cpus, --memory, --workers"
     return _finding(
         state, waiting, message, "unschedulable", why,
-        "wait until it is free, or ask for less: --gpus, --gpus-per-worker, --memory, --cpus",
+        f"wait until it is free, or ask for less: {flags}",
         "let it wait in order instead: --queue (Kueue)",
         level=level,
     )  # fmt: skip
@@ -179,12 +181,13 @@ def _finding(
     growing, autoscaler = _autoscaler(state)
     have = "has" if len(waiting) == 1 else "have"
     sentence = f"{len(waiting)} of {job.workers} workers of {job.name} {have} no node after "
-    sentence += f"{waiting_for(state)}: {why}."
+    since = min((pod.created for pod in waiting if pod.created), default=None)
+    sentence += f"{units.format_seconds(state.age_s(since))}: {why}."
     if growing:
         sentence += " The cluster is adding nodes."
     running = [pod for pod in state.pods if pod.running]
     evidence = [
-        f"scheduler: {message.partition(' preemption: ')[0]}",
+        f"scheduler: {_NOT_THE_CAUSE.split(message)[0]}",
         *_holders(state),
         *autoscaler,
     ]

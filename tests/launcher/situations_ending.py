@@ -112,6 +112,26 @@ SITUATIONS = [
               "--memory 96Gi"),
     ),
     Situation(
+        name="out of memory, and its pod is a new one already",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running(1), age=2)],
+        events=[
+            event("mnist", "OOMKilled", "Error pod mnist-worker-0 container tensorflow exitCode: "
+                  "137 terminated message: precision bfloat16", kind="TFJob"),
+            event("mnist", "TFJobRestarting", "job mnist is restarting because Worker replica(s) "
+                  "failed.", kind="TFJob", count=7),
+        ],
+        expect="oom-killed", level="warning",
+        says=("worker-0 of mnist was killed", "64 GiB memory", "started again"),
+    ),
+    Situation(
+        name="a pod was deleted, and nothing but an event tells of it",
+        job=failed_tfjob(),
+        events=[event("mnist-worker-0", "Killing", "Stopping container tensorflow")],
+        expect="tfjob-evicted", level="failed",
+        says=("moved off its node", "Stopping container", "launcher resume mnist"),
+    ),
+    Situation(
         name="evicted for its disk",
         job=failed_tfjob(),
         pods=[

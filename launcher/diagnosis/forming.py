@@ -6,6 +6,7 @@ from launcher.diagnosis.finding import Finding, clip, many, names
 from launcher.diagnosis.running import stepping
 from launcher.state import State
 
+_STEP = re.compile(r"step [\d,]+/")
 _PEERS = re.compile(r"waiting at most [\d.]+ s for (.+)")
 _UNRESOLVED = re.compile(
     r"(?i)name or service not known|could not be resolved|does not resolve"
@@ -47,6 +48,9 @@ def peers(state: State) -> Finding | None:
     """The workers look for each other."""
     running = [pod for pod in state.pods if pod.running]
     if state.job.over or len(running) < 2 or stepping(state):
+        return None
+    said = [line for pod in running for line in state.logs.get(pod.name, ())[-15:]]
+    if any(_STEP.match(line) for line in said):  # only the chief goes on to speak
         return None
     searching = [(pod, line) for pod in running for line in state.logs.get(pod.name, ())[-15:]
                  if _PEERS.search(line) or _UNRESOLVED.search(line)]  # fmt: skip

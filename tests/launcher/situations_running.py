@@ -45,6 +45,18 @@ SITUATIONS = [
         expect="peers", level="waiting", says=("waits for its peers", "port 2222"),
     ),
     Situation(
+        name="all but the chief are silent once they train",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        logs={
+            "mnist-worker-0": "step 2989/4000  loss 4.6168",
+            "mnist-worker-1": "waiting at most 600 s for worker 0 (mnist-worker-0:2222)",
+        },
+        more={"checkpoint_step": 2950},
+        expect="no-step-yet", level="ok",
+        says=("newest checkpoint is that of step 2,950", "step 2989/4000"),
+    ),
+    Situation(
         name="waiting for storage",
         job=tfjob(CREATED, RUNNING),
         pods=[pod(0, state=running()), pod(1, state=running())],

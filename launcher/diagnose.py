@@ -40,6 +40,7 @@ RULES: tuple[Callable[[State], Finding | None], ...] = (
     forming.peers,
     running.stalled,
     running.slow,
+    running.finishing,
     running.healthy,
 )
 

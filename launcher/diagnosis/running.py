@@ -2,7 +2,7 @@
 
 from job.worker_report import straggler
 from launcher import units
-from launcher.diagnosis.finding import Finding, clip, waiting_for
+from launcher.diagnosis.finding import Finding, clip, many, names, waiting_for
 from launcher.state import Pod, Progress, State, Time
 
 _LEAST_SILENCE_S = 300.0
@@ -103,6 +103,23 @@ def _slow_input(state: State, progress: Progress) -> Finding | None:
             "make-tfrecords -- --shorter_side=256",
             "a first epoch from a bucket is slower: the shards are cached as they come",
         ),
+    )
+
+
+def finishing(state: State) -> Finding | None:
+    """Some workers are done, and the others still work."""
+    job = state.job
+    done = [pod for pod in state.pods if pod.phase == "Succeeded"]
+    rest = [pod for pod in state.pods if pod.phase != "Succeeded"]
+    if job.over or not done or not all(pod.running for pod in rest):
+        return None
+    still = f"; {names(rest)} still {'works' if len(rest) == 1 else 'work'}" if rest else ""
+    return Finding(
+        situation="finishing",
+        level="ok",
+        sentence=f"{len(done)} of {many(job.workers, 'worker')} of {job.name} "
+        f"{'is' if len(done) == 1 else 'are'} done{still}.",
+        evidence=_last_lines(state, 2),
     )
 
 

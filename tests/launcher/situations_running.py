@@ -3,6 +3,7 @@
 from tests.launcher.shapes import (
     CREATED,
     RUNNING,
+    ended,
     pod,
     running,
     tfjob,
@@ -55,6 +56,13 @@ SITUATIONS = [
         more={"checkpoint_step": 2950},
         expect="no-step-yet", level="ok",
         says=("newest checkpoint is that of step 2,950", "step 2989/4000"),
+    ),
+    Situation(
+        name="one worker is done, the other finishes",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, phase="Succeeded", state=ended(0))],
+        expect="finishing", level="ok",
+        says=("1 of 2 workers of mnist is done; worker-0 still works",),
     ),
     Situation(
         name="waiting for storage",

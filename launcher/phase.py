@@ -56,6 +56,8 @@ def of_pod(pod: Pod) -> str:
 
 def ready(job: Job, pods: Sequence[Pod]) -> str:
     """Count the workers that run, or that are done: 2/8; nothing once the pods are cleaned up."""
+    if job.succeeded:
+        return f"{job.workers}/{job.workers}"
     if job.over and not pods:
         return "-"
     alive = sum(pod.running or pod.done for pod in pods)

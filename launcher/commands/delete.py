@@ -38,5 +38,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
             suspension.wait_for_pods(cluster, module, job)
         output.print(f"{output.style(job.name)} deleted")
         if job.run:
-            output.note(f"its run directory stays: {job.run}")
+            output.note(f"what it wrote stays: {job.run}")
     return 0

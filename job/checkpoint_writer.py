@@ -1,6 +1,6 @@
 """Saving checkpoints while training goes on.
 
-`save` takes a snapshot and returns; a thread writes, hashes and commits it, at a low priority.
+`save` takes a snapshot and returns; a thread writes, hashes and commits it.
 The snapshot costs nothing at first: TensorFlow's variables copy on write while somebody else holds
 their buffer, so the next step makes the copies, on all cores.
 """
@@ -10,8 +10,6 @@ import dataclasses
 import json
 import logging
 import os
-import sys
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +22,6 @@ from job.errors import DeniedError, JobError, NoSpaceError
 from job.storage_interface import PreconditionError
 
 _log = logging.getLogger(__name__)
-_NICENESS = 10
 
 
 class CheckpointWriter:
@@ -56,7 +53,7 @@ class CheckpointWriter:
         self._allowed_failures = allowed_failures
         self._failures = 0
         self._pending: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "checkpoint", initializer=_give_way)
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
         # Retention deletes what this process wrote or found at its start, nothing else.
         committed = checkpoints.committed_steps(run)
         self._own = {step for step in committed if step <= first_step}
@@ -136,15 +133,6 @@ class CheckpointWriter:
             if step != best:
                 commit.delete_folder(layout.checkpoint_dir(self._run, step), layout.MANIFEST_FILE)
                 self._own.discard(step)
-
-
-def _give_way() -> None:
-    """Leave the processor to training wherever both want it: a checkpoint has time.
-
-    On Linux alone, where a thread, and those that it starts, have a priority of their own.
-    """
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -> None:

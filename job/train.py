@@ -135,6 +135,10 @@ class Trainer:
             if restored and self._evaluation_due(first_step) and not restored.manifest.metrics:
                 self._evaluate(first_step)  # The attempt before ended between save and evaluation.
             self._loop(first_step)
+            self._output.progress.say(
+                f"trained to step {self._total_steps:,}; next: python -m job.evaluate "
+                f"--data={self._config.data} --run={self._config.run}"
+            )
 
     def _restore(self) -> CheckpointDir | None:
         """Load what training starts from; every worker loads it itself, from the same step."""
@@ -249,15 +253,15 @@ class Trainer:
         self._output.save(step, self._state, state=state, metrics=metrics, best=best)
 
     def _say_hello(self, first_step: int) -> None:
-        config = self._config
+        config, replicas = self._config, self._strategy.num_replicas_in_sync
         self._output.progress.say(
             f"{self._dataset.name}: {len(self._dataset.classes)} classes, "
             f"{self._dataset.splits['train'].examples:,} training images; "
             f"steps {first_step:,} to {self._total_steps:,} with batches of "
-            f"{config.global_batch_size} on {self._strategy.num_replicas_in_sync} replicas, "
+            f"{config.global_batch_size} on {replicas} replica{'s' if replicas > 1 else ''}, "
             f"{self._precision.name}; run directory {config.run}"
         )
-        if self._strategy.num_replicas_in_sync > 1:
+        if replicas > 1:
             self._output.progress.say(plan_table(self._plan))
         self._output.describe(plan_table(self._plan))
 

@@ -150,7 +150,9 @@ def test_parquet_in_another_precision_holds_the_same(finished, model, images, tm
         probability = {guess["label"]: guess["probability"] for guess in other["top"]}
         for guess in one["top"]:
             assert probability[guess["label"]] == pytest.approx(guess["probability"], abs=0.1)
-        np.testing.assert_allclose(one["embedding"], other["embedding"], atol=0.1)
+        # bfloat16 has 8 significant bits, and rounds after each of 16 layers.
+        largest = max(one["embedding"])
+        np.testing.assert_allclose(one["embedding"], other["embedding"], atol=0.05 * largest)
 
 
 @pytest.mark.parametrize("tta", ["flip", "ten_crop", "dense"])

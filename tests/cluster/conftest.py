@@ -142,9 +142,14 @@ def job_image(own_cluster: OwnCluster, phases: Phases) -> str:
     """The image made by the Dockerfile, on the node."""
     with phases.phase("build the image"):
         made = images.job_image()
-    with phases.phase("bring the image to the node"):
-        own_cluster.import_image(made.path)
+    _bring(own_cluster, made, phases)
     return made.name
+
+
+def _bring(to: OwnCluster, image: images.ImageTar, phases: Phases) -> None:
+    if not to.has_image(image.name):
+        with phases.phase("bring the images to the node"):
+            to.import_image(image.path)
 
 
 @pytest.fixture(scope="session")
@@ -152,8 +157,7 @@ def tensorboard_image(own_cluster: OwnCluster, phases: Phases) -> str:
     """The image of TensorBoard, on the node."""
     with phases.phase("build the image of TensorBoard"):
         made = images.tensorboard_image()
-    with phases.phase("bring the image to the node"):
-        own_cluster.import_image(made.path)
+    _bring(own_cluster, made, phases)
     return made.name
 
 

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import cgroups, paths
+from tests.cluster.control_plane import SERVICE_NETWORK
 from tests.cluster.waiting import await_condition
 
 _PID1 = Path(__file__).with_name("pid1.py")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CABLES = 200
-# Python warns of a process that is forgotten while it runs; these outlive who started them.
+# Python warns of a process that is forgotten while it runs; these may outlive who started them.
 _STARTED: list["subprocess.Popen[bytes]"] = []
 
 
@@ -52,9 +53,10 @@ class Machine:
         """Start a process under a name; all it prints goes to its log."""
         pid_file, log_file = self._pid_file(name), self.log_file(name)
         with log_file.open("ab") as log:
-            process = subprocess.Popen(
+            subprocess.run(
                 [
-                    *self._enter(),
+                    # Nobody here waits for its end: the machine's own process 1 does.
+                    *("setsid", "--fork", *self._enter()),
                     *("sh", "-c", 'echo $$ > "$0" && exec "$@"', str(pid_file)),
                     *map(str, command),
                 ],
@@ -63,9 +65,8 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                check=True,
             )
-        _STARTED.append(process)
         await_condition(f"{name} has a process id", lambda: _number(pid_file), timeout_s=20)
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
@@ -223,8 +224,9 @@ def _lay_cable(pid: int) -> str:
     _must(*inside, "addr", "add", f"{network}.2/30", "dev", "eth0")
     _must(*inside, "link", "set", "eth0", "up")
     _must(*inside, "link", "set", "lo", "up")
-    # A node has a way out; kube-proxy turns to a pod only what has one.
-    _must(*inside, "route", "add", "default", "via", f"{network}.1")
+    # Service addresses must have a route before kube-proxy's rules turn them into a pod's. It is
+    # the only one: whatever is not in the cluster is unreachable, and is known to be at once.
+    _must(*inside, "route", "add", SERVICE_NETWORK, "dev", "eth0")
     return f"{network}.2"
 
 

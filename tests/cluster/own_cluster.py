@@ -58,6 +58,10 @@ class OwnCluster(Cluster):
         """Put the images of an archive of `docker save` onto the node."""
         self._ctr("images", "import", str(archive))
 
+    def has_image(self, name: str) -> bool:
+        """Whether an image is on the node."""
+        return bool(self._ctr("images", "list", "--quiet", f"name=={name}").strip())
+
     def kill_container(self, namespace: str, pod: str) -> None:
         """End a pod's first container at once, as the kernel does when memory is short."""
         status = self.get("pod", pod, "-n", namespace)["status"]["containerStatuses"][0]

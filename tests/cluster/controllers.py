@@ -88,6 +88,12 @@ def manifests(cluster: Cluster, controller: Controller) -> list[Object]:
             _use_own_image(item, controller.image)
         if item["kind"] == "ConfigMap" and controller is QUEUES:
             item["data"] = {k: v.replace(_TFJOB_OFF, _TFJOB_ON) for k, v in item["data"].items()}
+        if item["kind"] == "ConfigMap":
+            # There is one of each, and it must not leave because a lease was renewed late.
+            data = item.get("data", {})
+            item["data"] = {
+                k: v.replace("leaderElect: true", "leaderElect: false") for k, v in data.items()
+            }
     return found
 
 
@@ -99,6 +105,12 @@ def _use_own_image(deployment: Object, image: str) -> None:
         # How often it is asked is how late it is known to be ready.
         if "readinessProbe" in container:
             container["readinessProbe"] |= {"initialDelaySeconds": 1, "periodSeconds": 1}
+        # A machine that is busy for a minute is no reason to start a controller again.
+        if "livenessProbe" in container:
+            container["livenessProbe"] |= {"timeoutSeconds": 30, "failureThreshold": 10}
+        container["args"] = [
+            arg for arg in container.get("args", []) if not arg.startswith("--leader-elect")
+        ]
 
 
 def apply_kinds(cluster: Cluster, found: list[Object]) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from job import layout
+from job import layout, listing_sources
+from job.listing import freeze
 from tests.job.exported_model import make_model
 from tests.job.pictures import jpeg, write_files
 
@@ -57,6 +58,8 @@ def check(folder: Path, *, images: int, rounds: int, seed: int) -> None:
     bad = {f"{number:04d}-cut.jpg": jpeg(1)[:300] for number in range(0, images, 50)}
     source = write_files(folder / "images", good | bad)
     output = folder / "out"
+    # As for many tasks: with a few large parts it would be over before it can be killed often.
+    freeze(str(output), str(source), listing_sources.find, num_tasks=rounds)
     dice = random.Random(seed)
     killed = 0
     for _ in range(rounds):

@@ -37,8 +37,10 @@ USER 1000:1000
 
 FROM runtime AS tensorboard
 COPY --from=packages-tensorboard /opt/venv /opt/venv
+COPY launcher/__init__.py launcher/tensorboard_server.py /opt/food101/launcher/
+ENV PYTHONPATH=/opt/food101
 EXPOSE 6006
-CMD ["python", "-m", "tensorboard.main", "--help"]
+CMD ["python", "-m", "launcher.tensorboard_server", "--help"]
 
 FROM packages AS packages-job
 RUN apt-get update -qq && apt-get install -qq --no-install-recommends binutils >/dev/null

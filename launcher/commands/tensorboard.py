@@ -162,8 +162,8 @@ def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
         context.output.documents([manifest], args.output or "yaml")
         return 0
     context.cluster().apply(manifest)
-    pod = _wait_for_pod(manifest["metadata"]["name"], job, limit_s, context)
     try:
+        pod = _wait_for_pod(manifest["metadata"]["name"], job, limit_s, context)
         _forward(pod, args.port, context)
     finally:
         _leave(manifest["metadata"]["name"], owner is not None, context)

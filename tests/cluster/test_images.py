@@ -116,7 +116,7 @@ def test_every_package_is_the_pinned_one(
 
 def test_tensorboard_comes_without_tensorflow(docker: Docker, tensorboard: str) -> None:
     assert not [name for name in installed(docker, tensorboard) if name.startswith("tensorflow")]
-    help_text = run(docker, tensorboard, "python", "-m", "tensorboard.main", "--help")
+    help_text = run(docker, tensorboard, "python", "-m", "launcher.tensorboard_server", "--help")
     assert "--logdir" in help_text
 
 
@@ -217,7 +217,8 @@ def test_a_change_of_the_code_makes_one_small_layer(
 ) -> None:
     for name in ("Dockerfile", ".dockerignore", "setup.py", "constraints.txt"):
         shutil.copy(paths.ROOT / name, tmp_path / name)
-    shutil.copytree(paths.ROOT / "job", tmp_path / "job")
+    for name in ("job", "launcher"):
+        shutil.copytree(paths.ROOT / name, tmp_path / name)
     with (tmp_path / "job" / "__init__.py").open("a") as file:
         file.write("\n# changed\n")
     images.provide_base(docker)

@@ -17,8 +17,11 @@ from tests.cluster.images.docker import Docker, docker_daemon
 _DOCKERFILE = paths.ROOT / "Dockerfile"
 _SOURCES = {
     "job": ("Dockerfile", ".dockerignore", "setup.py", "constraints.txt", "job"),
-    "tensorboard": ("Dockerfile", ".dockerignore", "setup.py", "constraints.txt"),
-}
+    "tensorboard": (
+        "Dockerfile", ".dockerignore", "setup.py", "constraints.txt", "launcher/__init__.py",
+        "launcher/tensorboard_server.py",
+    ),
+}  # fmt: skip
 _REPOSITORIES = {"job": "food101-vgg19", "tensorboard": "food101-tensorboard"}
 _KEPT_ARCHIVES = 3
 

@@ -100,11 +100,15 @@ class ServingModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         }
 
     def _score(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        forward: Forward = score(self.network, pixels, self._compute_dtype)
+        # oneDNN's fused convolutions refuse a batch of no images; one black image stands in.
+        count = tf.shape(pixels)[0]
+        some = tf.pad(pixels, [[0, tf.maximum(1 - count, 0)], [0, 0], [0, 0], [0, 0]])
+        forward: Forward = score(self.network, some, self._compute_dtype)
+        logits = forward.logits[:count]
         return {
-            "probabilities": tf.nn.softmax(forward.logits),
-            "logits": forward.logits,
-            "embedding": forward.embedding,
+            "probabilities": tf.nn.softmax(logits),
+            "logits": logits,
+            "embedding": forward.embedding[:count],
         }
 
     def _decode(self, images: tf.Tensor, size: int) -> tf.Tensor:

@@ -16,7 +16,7 @@ from tests.socket_bytes import sent_bytes
 STEPS = 20
 BATCH = 1
 CLASSES = 5
-LEARNING_RATE = 2e-5
+LEARNING_RATE = 1e-4
 NARROW = 0.01  # Every layer has 8 channels, or 41.
 QUARTER = layer_shapes(101, "fc", 0.25)
 FC6 = "vgg_19/fc6/weights"

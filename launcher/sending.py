@@ -1,6 +1,7 @@
 """Sending a job that has been described: the last steps that all commands share."""
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from job.exit_codes import ExitCode
@@ -29,11 +30,13 @@ def run_here(spec: JobSpec, args: argparse.Namespace, context: Context) -> int:
         raise UsageError("--secret-env needs a cluster; export the variable for the local backend")
     context.output.stdout.flush()
     code = int(backends.load("local").submit(spec, context))
-    if code == 0:
-        context.output.print(f"done: {spec.output}")
-    elif code == ExitCode.PREEMPTED:
-        where = spec.output if "/" in spec.output else f"./{spec.output}"
-        context.output.note(f"go on from its checkpoint: launcher resume {where}")
+    # Whoever reads may be gone by now (`| head`); the code tells the cause all the same.
+    with suppress(BrokenPipeError):
+        if code == 0:
+            context.output.print(f"done: {spec.output}")
+        elif code == ExitCode.PREEMPTED:
+            where = spec.output if "/" in spec.output else f"./{spec.output}"
+            context.output.note(f"go on from its checkpoint: launcher resume {where}")
     return code
 
 

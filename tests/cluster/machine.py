@@ -28,6 +28,13 @@ _CABLES = 200
 _STARTED: list["subprocess.Popen[bytes]"] = []
 
 
+# $0 is the file for the number of the process group; the rest is the command.
+_START_AND_RESTART = """
+echo $$ > "$0"
+while :; do "$@"; echo "ended with code $?; it is started again"; sleep 1; done
+"""
+
+
 class MachineError(Exception):
     """The machine, or a process in it, does not do as it is told."""
 
@@ -50,14 +57,18 @@ class Machine:
     def start(
         self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
     ) -> None:
-        """Start a process under a name; all it prints goes to its log."""
+        """Start a process under a name; all it prints goes to its log.
+
+        If it ends by itself it is started again, as systemd and the kubelet do on a real machine:
+        kube-scheduler, for one, ends when it finds its cache wrong after an outage.
+        """
         pid_file, log_file = self._pid_file(name), self.log_file(name)
         with log_file.open("ab") as log:
             subprocess.run(
                 [
                     # Nobody here waits for its end: the machine's own process 1 does.
                     *("setsid", "--fork", *self._enter()),
-                    *("sh", "-c", 'echo $$ > "$0" && exec "$@"', str(pid_file)),
+                    *("setsid", "sh", "-c", _START_AND_RESTART, str(pid_file)),
                     *map(str, command),
                 ],
                 env={"PATH": _PATH, "HOME": "/root"} | dict(env or {}),
@@ -73,7 +84,7 @@ class Machine:
         """End a process and wait until it is gone."""
         pid = _number(self._pid_file(name))
         if pid and self.runs(name):
-            self.run("kill", f"-{number.value}", str(pid), check=False)
+            self.run("kill", f"-{number.value}", "--", f"-{pid}", check=False)
         await_condition(f"{name} is gone", lambda: not self.runs(name), timeout_s=60)
         self._pid_file(name).unlink(missing_ok=True)
 

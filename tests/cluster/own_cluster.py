@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.cluster import control_plane, credentials, machine, node
 from tests.cluster.api import Cluster
-from tests.cluster.machine import Machine, MachineError
+from tests.cluster.machine import Machine
 from tests.cluster.waiting import await_condition
 
 NEEDED = {
@@ -26,11 +26,6 @@ NEEDED = {
     "unshare": "util-linux",
 }
 """Programs that the node needs, and the Debian packages that have them."""
-
-
-_PROCESSES = (
-    "etcd", "apiserver", "controller-manager", "scheduler", "containerd", "kubelet", "proxy",
-)  # fmt: skip
 
 
 def why_no_node() -> str:
@@ -147,9 +142,12 @@ def _start(on: Machine) -> OwnCluster:
         timeout_s=120,
         seen=lambda: on.log_tail("kubelet"),
     )
-    for name in _PROCESSES:
-        if not on.runs(name):
-            raise MachineError(f"{name} has ended:\n{on.log_tail(name)}")
+    await_condition(
+        "the controllers of Kubernetes work",
+        lambda: cluster.kubectl("get", "serviceaccount", "default", check=False),
+        timeout_s=60,
+        seen=lambda: on.log_tail("controller-manager"),
+    )
     return cluster
 
 

@@ -64,13 +64,18 @@ def test_tfjob_outlives_a_killed_container_its_operator_and_the_api_server(
     """A worker is killed while the operator is away; then the API server is gone for a minute."""
     run = f"{buckets}/runs/tfjob"
     launcher(*training.submit("tfjob", "tough", digits, run))
-    reached = training.await_checkpoint(run)
+    training.await_checkpoint(run)
     operator = controllers.OPERATOR
     where = ("-n", operator.namespace)
     own_cluster.kubectl("scale", "deployment", operator.deployment, "--replicas=0", *where)
+    lost = uid(own_cluster, launcher, pod(own_cluster, launcher, 1))
     own_cluster.kill_container(launcher.namespace, pod(own_cluster, launcher, 1))
     own_cluster.kubectl("scale", "deployment", operator.deployment, "--replicas=1", *where)
-    reached = training.await_checkpoint(run, after=reached)
+    await_condition(
+        "the operator has replaced the worker",
+        lambda: uid(own_cluster, launcher, pod(own_cluster, launcher, 1)) not in ("", lost),
+        timeout_s=120,
+    )
     waiting = launcher.start("wait", "tough", "--timeout", "8m")
     await_condition("`wait` sees the job", waiting.text, timeout_s=30)
     own_cluster.stop_apiserver()
@@ -112,3 +117,9 @@ def pod(cluster: OwnCluster, launcher: Launcher, index: int) -> str:
         return mine[0] if mine else ""
 
     return await_condition(f"worker {index} runs", look, timeout_s=60)
+
+
+def uid(cluster: OwnCluster, launcher: Launcher, name: str) -> str:
+    """Tell a pod from another one of the same name; nothing if it is gone."""
+    where = ("pod", name, "-n", launcher.namespace, "-o", "jsonpath={.metadata.uid}")
+    return cluster.kubectl("get", *where, check=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.build import KUBERNETES
+from tests.cluster.waiting import await_condition
 
 
 class KubectlError(Exception):
@@ -64,6 +65,15 @@ class Cluster:
         """Create or change objects."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def create_namespace(self, name: str) -> None:
+        """Make a namespace and wait for the service account that its pods run as."""
+        self.kubectl("create", "namespace", name)
+        await_condition(
+            f"namespace {name} has its service account",
+            lambda: self.kubectl("get", "serviceaccount", "default", "-n", name, check=False),
+            timeout_s=120,
+        )
 
 
 def _kubectl() -> str:

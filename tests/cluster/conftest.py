@@ -176,7 +176,7 @@ def namespace(api: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, named after it; removed afterwards."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
     name = f"{words[:40].strip('-')}-{uuid.uuid4().hex[:5]}"
-    api.kubectl("create", "namespace", name)
+    api.create_namespace(name)
     yield name
     api.kubectl("delete", "namespace", name, "--wait=false")
 

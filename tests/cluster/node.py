@@ -115,6 +115,8 @@ def _kubelet(machine: Machine, folder: Path) -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "serializeImagePulls": False,
+        # Controllers make their certificates themselves; mounted, they are seen at the next sync.
+        "syncFrequency": "5s",
         # A restarted container comes back at once rather than in 10 s, 20 s, 40 s.
         "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         "featureGates": {"KubeletCrashLoopBackOffMax": True},

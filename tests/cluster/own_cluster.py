@@ -77,6 +77,21 @@ class OwnCluster(Cluster):
             seen=lambda: self.machine.log_tail("apiserver"),
         )
 
+    def await_ready(self) -> None:
+        """Wait until the node takes pods and the controllers of Kubernetes work."""
+        await_condition(
+            "the node is ready",
+            lambda: self.condition("node", node.NAME, kind="Ready") == "True",
+            timeout_s=120,
+            seen=lambda: self.machine.log_tail("kubelet"),
+        )
+        await_condition(
+            "the controllers of Kubernetes work",
+            lambda: self.kubectl("get", "serviceaccount", "default", check=False),
+            timeout_s=120,
+            seen=lambda: self.machine.log_tail("controller-manager"),
+        )
+
     def stop_apiserver(self) -> None:
         """Take the API server away, at once."""
         self.machine.stop("apiserver", signal.SIGKILL)
@@ -136,18 +151,7 @@ def _start(on: Machine) -> OwnCluster:
     )
     for name in ("kubelet", "proxy"):
         on.start(name, node_commands[name])
-    await_condition(
-        "the node is ready",
-        lambda: cluster.condition("node", node.NAME, kind="Ready") == "True",
-        timeout_s=120,
-        seen=lambda: on.log_tail("kubelet"),
-    )
-    await_condition(
-        "the controllers of Kubernetes work",
-        lambda: cluster.kubectl("get", "serviceaccount", "default", check=False),
-        timeout_s=60,
-        seen=lambda: on.log_tail("controller-manager"),
-    )
+    cluster.await_ready()
     return cluster
 
 

@@ -30,7 +30,7 @@ def undisturbed(
     own_cluster: OwnCluster, make_launcher: Any, job_image: str, digits: str, buckets: str
 ) -> dict[str, Any]:
     """The weights of a job that nothing happens to."""
-    own_cluster.kubectl("create", "namespace", "undisturbed")
+    own_cluster.create_namespace("undisturbed")
     launcher = make_launcher("undisturbed", image=job_image)
     run = f"{buckets}/runs/undisturbed"
     launcher(*training.submit("jobset", "undisturbed", digits, run))
@@ -81,6 +81,7 @@ def test_tfjob_outlives_a_killed_container_its_operator_and_the_api_server(
     own_cluster.stop_apiserver()
     time.sleep(OUTAGE_S)  # this is what is tested: it takes no less to see the job outlive it
     own_cluster.start_apiserver()
+    own_cluster.await_ready()
     assert "connection lost" in waiting.wait(500).text
     assert launcher("list", "-o", "json").data[0]["status"] == "Succeeded"
     training.assert_same_bits(training.weights(run), undisturbed)

@@ -62,7 +62,13 @@ def install(cluster: OwnCluster) -> None:
     for controller in (OPERATOR, JOBSETS):
         await_available(cluster, controller.namespace, controller.deployment)
     _apply(cluster, QUEUES)
-    await_available(cluster, QUEUES.namespace, QUEUES.deployment)
+    await_ready(cluster)
+
+
+def await_ready(cluster: Cluster) -> None:
+    """Wait until all of them answer, at first or after an outage."""
+    for controller in ALL:
+        await_available(cluster, controller.namespace, controller.deployment)
     await_available(cluster, "kube-system", "coredns")
     _await_webhooks(cluster)
 

@@ -92,6 +92,16 @@ class OwnCluster(Cluster):
             seen=lambda: self.machine.log_tail("controller-manager"),
         )
 
+    def await_heartbeat(self) -> None:
+        """Wait until the node renews its lease: after an outage it counts as lost until then."""
+        where = ("lease", node.NAME, "-n", "kube-node-lease", "-o", "jsonpath={.spec.renewTime}")
+        before = self.kubectl("get", *where, check=False)
+        await_condition(
+            "the node gives a sign of life",
+            lambda: self.kubectl("get", *where, check=False) not in ("", before),
+            timeout_s=120,
+        )
+
     def stop_apiserver(self) -> None:
         """Take the API server away, at once."""
         self.machine.stop("apiserver", signal.SIGKILL)

@@ -81,7 +81,9 @@ def test_tfjob_outlives_a_killed_container_its_operator_and_the_api_server(
     own_cluster.stop_apiserver()
     time.sleep(OUTAGE_S)  # this is what is tested: it takes no less to see the job outlive it
     own_cluster.start_apiserver()
+    own_cluster.await_heartbeat()
     own_cluster.await_ready()
+    controllers.await_ready(own_cluster)
     assert "connection lost" in waiting.wait(500).text
     assert launcher("list", "-o", "json").data[0]["status"] == "Succeeded"
     training.assert_same_bits(training.weights(run), undisturbed)

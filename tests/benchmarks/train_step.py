@@ -19,7 +19,9 @@ Side = tuple[str, Server, str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--torch_python", help="Python that can import torch")
+    parser.add_argument(
+        "--torch_python", help="Python of an environment with torch 2.13 (pip install torch numpy)"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
 

@@ -46,7 +46,8 @@ format: $(VENV)/.ready ## let ruff mend what it can
 	@$(BIN)/ruff format .
 
 constraints: $(VENV)/.ready ## write down the versions that are installed now
-	@$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+	@{ $(BIN)/python -m pip freeze --exclude-editable; sed -n '/^# What .tensorflow/,$$p' constraints.txt; } > constraints.new
+	@mv constraints.new constraints.txt
 
 clean: ## remove the virtual environment, caches and the demo
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build

@@ -7,7 +7,6 @@ in parallel and handed out in order, and resuming is starting at a number.
 
 import functools
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ import tensorflow as tf
 from job import storage
 from job.augment import DRAWS, AugmentOptions, Image, decode_for_training
 from job.config import TrainConfig
+from job.cores import available_cores
 from job.dataset import Dataset
 from job.errors import ConfigError, DataError
 from job.order import WINDOW_SHARDS, Order, slice_of_batch
@@ -218,13 +218,6 @@ class _EvaluationBatch:
             ids=np.pad(ids, padding, constant_values=-1),
             weights=np.pad(np.ones(len(ids), np.float32), padding),
         )
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

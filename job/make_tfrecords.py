@@ -17,6 +17,7 @@ from typing import Self
 
 from job import entry, layout, storage
 from job.config import RecordsConfig
+from job.cores import available_cores
 from job.dataset import SPLITS, Dataset
 from job.errors import PreemptedError
 from job.food101_archive import Food101Archive
@@ -43,7 +44,6 @@ from job.records_worker import ImageOptions, Outcome
 from job.stop_request import LEAVE_WITHIN_S, StopRequest
 from job.storage_interface import NotFoundError
 from job.work_progress import WorkProgress
-from job.worker_pool import available_cores
 
 _log = logging.getLogger(__name__)
 

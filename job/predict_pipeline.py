@@ -4,7 +4,6 @@ Images are fetched by many threads and decoded by one thread a core while the mo
 come out in the order of the listing. What waits is bounded: by number, and by bytes.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
+from job.cores import available_cores
 from job.image_reader import RejectedError
 from job.listing import Entry
 from job.predict_views import Pixels
@@ -53,8 +53,7 @@ class Pipeline:
         self._window = concurrency + ahead
         self._budget = _ByteBudget(_BYTES_IN_FLIGHT)
         self._fetchers = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
-        cores = len(os.sched_getaffinity(0))
-        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
 
     def __enter__(self) -> Self:
         return self

@@ -20,15 +20,6 @@ OutputT = TypeVar("OutputT")
 _IN_FLIGHT_PER_PROCESS = 3
 
 
-def available_cores() -> int:
-    """Count the cores this process may use, a container's CPU limit included."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    limit = _cgroup_limit()
-    return max(1, cores if limit is None else min(cores, round(limit)))
-
-
 def map_in_order(
     function: Callable[[InputT], OutputT],
     inputs: Iterable[InputT],
@@ -89,18 +80,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def _cgroup_limit() -> float | None:
-    """Read the CPU limit in cores that Kubernetes sets (cgroup v2, then v1)."""
-    v1 = "/sys/fs/cgroup/cpu/cpu.cfs_"
-    try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-    except OSError:
-        try:
-            with open(f"{v1}quota_us") as quota_file, open(f"{v1}period_us") as period_file:
-                quota, period = quota_file.read(), period_file.read()
-        except OSError:
-            return None
-    return float(quota) / float(period) if quota.strip() not in ("max", "-1") else None

@@ -124,13 +124,6 @@ class ProcessSet:
             self.ask_to_leave()
 
 
-def usable_cpus() -> int:
-    """Count the CPUs that processes started here may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def cause_of(ended: Sequence[Ended]) -> Ended:
     """Say which replica's end is the attempt's: the first of the gravest kind.
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from job import flags
 from job.config import TrainConfig
+from job.cores import available_cores
 from launcher import dataset_facts, names, provenance, sizing
 from launcher.assembly import assemble
 from launcher.dataset_facts import DatasetFacts
 from launcher.errors import NotFoundError, UsageError
-from launcher.local_processes import usable_cpus
 from launcher.settings import Settings
 from launcher.spec import JobSpec
 
@@ -180,7 +180,7 @@ def _spec(
 
 
 def _own_millicpus(workers: int) -> int:
-    return max(1, 1000 * usable_cpus() // workers)
+    return max(1, 1000 * available_cores() // workers)
 
 
 def with_cache(config: TrainConfig, cache_bytes: int) -> TrainConfig:

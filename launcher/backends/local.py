@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from job import exit_codes, layout, storage
+from job.cores import available_cores
 from job.errors import JobError
 from job.storage_local import errors_of
 from launcher.context import Context
-from launcher.local_processes import Ended, ProcessSet, Replica, cause_of, usable_cpus
+from launcher.local_processes import Ended, ProcessSet, Replica, cause_of
 from launcher.output import Output, printable
 from launcher.spec import JobSpec
 
@@ -124,7 +125,7 @@ class _LocalJob:
         environ["PYTHONUNBUFFERED"] = "1"
         environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if spec.workers > 1:
-            threads = str(max(1, usable_cpus() // spec.workers))
+            threads = str(max(1, available_cores() // spec.workers))
             for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
                 environ.setdefault(name, threads)
         if spec.workers > 1 and spec.kind == "train":

@@ -206,7 +206,8 @@ def _crash_evidence(state: State, crash: Crash) -> tuple[str, ...]:
         )
     if crash.exit_code == ExitCode.PEER_LOST:
         lines.append("every worker that is still known ended because of another one")
-    if state.job.restarts:
+    # A Job counts failed pods; where none may be started again, none of them was a restart.
+    if state.job.restarts and state.job.max_restarts != 0:
         limit = f" of {state.job.max_restarts}" if state.job.max_restarts is not None else ""
         lines.append(f"restarts so far: {state.job.restarts}{limit}")
     if state.checkpoint_step is not None:

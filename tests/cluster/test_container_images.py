@@ -108,7 +108,8 @@ def test_every_package_is_the_pinned_one(
     def plain(name: str) -> str:
         return name.lower().replace("_", "-").replace(".", "-")
 
-    lines = (paths.ROOT / "constraints.txt").read_text().split()
+    text = (paths.ROOT / "constraints.txt").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
     pinned = {plain(name): version for name, version in (line.split("==") for line in lines)}
     found = installed(docker, request.getfixturevalue(image_name))
     assert {n: v for n, v in found.items() if pinned.get(plain(n)) != v} == {}

@@ -7,7 +7,7 @@ import datetime
 import heapq
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,13 @@ def until_now(
 
 
 def archived(run: str, selection: Selection, attempt: int | None = None) -> Iterator[Line]:
-    """Yield the logs that the replicas left in the run directory, the newest attempt's.
+    """Yield the logs that the replicas left in the run directory.
+
+    Args:
+        run: The run directory.
+        selection: Which lines are wanted; those of an archive have no time.
+        attempt: Which attempt's; by default each replica's newest, since a replica that was
+            started again alone has had more of them than the others.
 
     Raises:
         NotFoundError: There are none.
@@ -71,14 +77,24 @@ def archived(run: str, selection: Selection, attempt: int | None = None) -> Iter
     """
     logs = [log for log in run_directory.archived_logs(run) if selection.has(log.replica)]
     if attempt is None:
-        attempt = max((log.attempt for log in logs), default=None)
-    chosen = [log for log in logs if log.attempt == attempt]
+        chosen = list({log.replica: log for log in logs}.values())  # The last one counts.
+    else:
+        chosen = [log for log in logs if log.attempt == attempt]
     if not chosen:
-        raise NotFoundError(f"no pod has such logs, and none are kept in {run}")
+        raise NotFoundError(_none_kept(run, attempt, {log.attempt for log in logs}))
     for log in chosen:
         lines = storage.read_bytes(log.path).decode("utf-8", errors="replace").splitlines()
         for line in lines[-selection.tail :] if selection.tail else lines:
             yield Line("", log.replica, line)
+
+
+def _none_kept(run: str, attempt: int | None, kept: Collection[int]) -> str:
+    if attempt is None or not kept:
+        return f"no pod has such logs, and none are kept in {run}"
+    return (
+        f"no log of attempt {attempt} is kept in {run}; there are those of "
+        f"{', '.join(map(str, sorted(kept)))}"
+    )
 
 
 def _container(pod: Pod) -> str:

@@ -73,7 +73,7 @@ def newest_checkpoint(run: str) -> int | None:
 
 
 def archived_logs(run: str) -> list[ArchivedLog]:
-    """List the logs that the replicas left in the run directory, oldest attempt first.
+    """List the logs that the replicas left in the run directory, oldest attempts first.
 
     Raises:
         JobError: The storage cannot be read.

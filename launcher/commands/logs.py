@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 NAME = "logs"
 HELP = "Show the logs of a job's replicas, merged."
-EPILOG = """Without pods (after the clean-up, or of an earlier attempt) the logs come from the run
-directory, where every attempt leaves them.
+EPILOG = """Every worker keeps its log in the run directory, in attempts/<n>/: number 1 is the first
+start, each further one is a restart or a resumed job. Without pods (after the clean-up, or of an
+earlier attempt) the logs come from there; a minute at most of a killed worker's log is missing.
 
 examples:
   launcher logs vgg19-4f2a10 -f
   launcher logs vgg19-4f2a10 --replica worker-3 --since 10m
   launcher logs vgg19-4f2a10 --previous          # of the containers before the last restart
-  launcher logs vgg19-4f2a10 --attempt 0         # of an attempt, from the run directory
+  launcher logs vgg19-4f2a10 --attempt 1         # of the first start, from the run directory
   launcher logs runs/first                       # of a run here, or of a job that is gone"""
 
 _COLORS = ("cyan", "green", "yellow", "magenta", "blue")
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--previous", action="store_true", help="of the containers before the last restart"
     )
-    parser.add_argument("--attempt", type=int, metavar="N", help="of an attempt, from the archive")
+    parser.add_argument("--attempt", type=int, metavar="N", help="of the Nth start, from the run directory")
     parser.add_argument("--timestamps", action="store_true", help="show the time of every line")
 
 

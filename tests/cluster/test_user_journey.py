@@ -146,6 +146,8 @@ def test_training_is_told_truly_from_beginning_to_end(
     assert "vgg_19" in logged
     see_run(run)
 
+    cluster.kubectl("delete", "pods", "-n", team.namespace, "-l", f"food101/job={name}")
+    see_kept_logs(team, name, logged)
     team("delete", name, "--wait")
     await_condition(
         f"nothing of {name} is left",
@@ -154,6 +156,7 @@ def test_training_is_told_truly_from_beginning_to_end(
         seen=lambda: left_behind(cluster, team.namespace, name),
     )
     assert team("status", name, code=3).out == ""
+    see_kept_logs(team, run, logged)
 
 
 def see_workers(backend: str, team: Launcher, cluster: Cluster, name: str) -> None:
@@ -181,6 +184,14 @@ def see_run(run: str) -> None:
     assert max(checkpoints.committed_steps(run)) == STEPS
     events = [name for name in found if "tfevents" in name]
     assert {name.split("/")[1] for name in events} >= {"train", "test"}
+
+
+def see_kept_logs(team: Launcher, name_or_run: str, followed: str) -> None:
+    """Without pods, all that both workers wrote comes from the run directory."""
+    kept = team("logs", name_or_run).out
+    written = [line for line in followed.splitlines() if line.startswith("worker-")]
+    assert {line.split()[0] for line in written} == {"worker-0", "worker-1"}
+    assert sorted(kept.splitlines()) == sorted(written)
 
 
 def left_behind(cluster: Cluster, namespace: str, name: str) -> list[str]:

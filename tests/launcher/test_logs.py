@@ -122,16 +122,19 @@ def test_a_job_that_is_over_is_followed_to_its_end(cluster: Cluster, server: Fak
     assert texts(list(follow.lines())) == ["worker-0: done"]
 
 
-def test_archived_logs_are_those_of_the_newest_attempt(tmp_path: Path) -> None:
+def test_archived_logs_are_each_replicas_newest(tmp_path: Path) -> None:
+    """A worker that was started again alone has more attempts than the others."""
     run = str(tmp_path)
-    for attempt, replica, text in ((0, "worker-0", "old"), (1, "worker-10", "c"),
-                                   (1, "worker-2", "b"), (1, "worker-0", "a")):  # fmt: skip
+    for attempt, replica, text in ((1, "worker-0", "old"), (2, "worker-10", "c"),
+                                   (2, "worker-2", "b"), (10, "worker-0", "a")):  # fmt: skip
         path = Path(layout.attempt_log(run, attempt, replica))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n", encoding="utf-8")
     newest = texts(list(logs.archived(run, logs.Selection())))
     assert newest == ["worker-0: a", "worker-2: b", "worker-10: c"]
-    assert texts(list(logs.archived(run, logs.Selection(), attempt=0))) == ["worker-0: old"]
+    assert texts(list(logs.archived(run, logs.Selection(), attempt=1))) == ["worker-0: old"]
+    with pytest.raises(NotFoundError, match=r"attempt 3 .* those of 1, 2, 10"):
+        list(logs.archived(run, logs.Selection(), attempt=3))
     with pytest.raises(NotFoundError, match="none are kept in"):
         list(logs.archived(str(tmp_path / "nothing"), logs.Selection()))
 

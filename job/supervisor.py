@@ -1,0 +1,196 @@
+"""The parent of a pod's trainer: keeps its log in the run directory, and is else as good as absent.
+
+As the first process of the container it sees what the trainer itself cannot log any more: a
+segmentation fault, the kernel's OOM killer, os._exit, lines of TensorFlow's C++. Output goes on to
+the container's own streams byte by byte, signals go on to the trainer, and its exit code is this
+process's own. It is forked before TensorFlow is imported, so it stays small: 20 MB, 60 MB once
+google-cloud-storage is needed.
+"""
+
+import contextlib
+import ctypes
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from job.attempt_log import AttemptLog
+from job.bounded_log import BoundedLog
+
+# How long the end of a pod may wait for the last copy. A node on spot prices gives 15 s in all,
+# of which the trainer may have taken 10.
+LAST_COPY_S = 10.0
+LAST_COPY_WHEN_ASKED_TO_LEAVE_S = 3.0
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+_HANDLED = (*_PASSED_ON, signal.SIGCHLD)
+_PR_SET_PDEATHSIG = 1
+_PIECE_BYTES = 64 << 10
+_STDOUT, _STDERR = 1, 2
+
+
+def supervise(worker: str, command: Sequence[str]) -> None:
+    """Go on in a child of this process if it is a worker's training; else do nothing.
+
+    Returns in the child only. The parent never returns: it ends when the child has ended.
+
+    Args:
+        worker: The worker's number.
+        command: The command line of this process; `python -m job.train ...` is supervised.
+    """
+    if "-m" not in command or not worker.isdecimal():
+        return
+    module, *args = command[command.index("-m") + 1 :]
+    if module == "job.train":
+        _continue_in_child(f"worker-{worker}", args)
+
+
+def _continue_in_child(replica: str, args: Sequence[str]) -> None:
+    pipes = {stream: os.pipe() for stream in (_STDOUT, _STDERR)}
+    parent = os.getpid()
+    # None of them may come between the fork and the handlers that pass them on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    child = os.fork()
+    if child:
+        for _, writer in pipes.values():
+            os.close(writer)
+        streams = {reader: stream for stream, (reader, _) in pipes.items()}
+        os._exit(_Supervisor(child, streams).run(replica, args))
+    _die_with(parent)
+    for stream, (reader, writer) in pipes.items():
+        os.dup2(writer, stream)
+        os.close(reader)
+        os.close(writer)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)
+
+
+class _Supervisor:
+    """What the parent does until it ends.
+
+    Args:
+        child: The trainer's process id.
+        streams: The reading end of each of its pipes, and the stream of our own that it goes to.
+    """
+
+    def __init__(self, child: int, streams: dict[int, int]) -> None:
+        self._child = child
+        self._streams = streams
+        self._log = BoundedLog()
+        self._code: int | None = None
+        self._gone = False
+        self._asked_to_leave = False
+        self._selector = selectors.DefaultSelector()
+        self._wakeup, writer = os.pipe()
+        for descriptor in (self._wakeup, writer, *streams):
+            os.set_blocking(descriptor, False)
+        for descriptor in (self._wakeup, *streams):
+            self._selector.register(descriptor, selectors.EVENT_READ)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in _HANDLED:
+            signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
+
+    def run(self, replica: str, args: Sequence[str]) -> int:
+        """Pass on and keep until the trainer has ended; give its exit code as a shell does."""
+        archive = self._archive(replica, args)
+        while self._code is None:
+            for key, _ in self._selector.select():
+                if key.fd == self._wakeup:
+                    os.read(self._wakeup, _PIECE_BYTES)
+                    self._reap()
+                else:
+                    self._pass_on(key.fd)
+        for reader in self._streams:
+            self._pass_on(reader)  # Its last words: a pipe holds no more than one piece.
+        if archive:
+            self._finish(archive)
+        return self._code if self._code >= 0 else 128 - self._code
+
+    def _archive(self, replica: str, args: Sequence[str]) -> AttemptLog | None:
+        from job import flags
+        from job.errors import ConfigError
+        from job.train_config import TrainConfig
+
+        try:
+            run = flags.parse(TrainConfig, args).run
+        except (ConfigError, flags.HelpRequested):
+            return None  # The trainer says what is wrong.
+        archive = AttemptLog(self._log, run, replica, self._warn)
+        with _signals_for_the_main_thread():
+            archive.start()
+        return archive
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number in _PASSED_ON:
+            self._asked_to_leave = True
+            if not self._gone:
+                os.kill(self._child, number)
+
+    def _reap(self) -> None:
+        """Bury the trainer, and what it has left behind if this is the container's process 1."""
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            # From here on a signal would find nobody; from the next line on, perhaps another one.
+            self._gone = self._gone or ended.si_pid == self._child
+            _, status = os.waitpid(ended.si_pid, 0)
+            if ended.si_pid == self._child:
+                self._code = os.waitstatus_to_exitcode(status)
+
+    def _pass_on(self, reader: int) -> None:
+        """Pass on, and keep, what there is to read now."""
+        try:
+            piece = os.read(reader, _PIECE_BYTES)
+        except BlockingIOError:
+            return
+        if piece:
+            _write(self._streams[reader], piece)
+            self._log.write(piece)
+        elif reader in self._selector.get_map():
+            self._selector.unregister(reader)
+
+    def _warn(self, line: str) -> None:
+        if not self._code:  # The last words of a trainer that failed stay the last.
+            _write(_STDERR, f"{line}\n".encode())
+
+    def _finish(self, archive: AttemptLog) -> None:
+        ended_at = time.monotonic()
+        archive.finish()
+        while archive.is_alive():
+            asked = self._asked_to_leave
+            limit_s = LAST_COPY_WHEN_ASKED_TO_LEAVE_S if asked else LAST_COPY_S
+            left_s = ended_at + limit_s - time.monotonic()
+            if left_s <= 0:
+                return
+            archive.join(min(left_s, 0.1))
+
+
+@contextlib.contextmanager
+def _signals_for_the_main_thread() -> Iterator[None]:
+    """Start a thread that takes no signals: they must interrupt what the main thread waits for."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _write(stream: int, data: bytes) -> None:
+    rest = memoryview(data)
+    with contextlib.suppress(OSError):  # Nobody listens; the trainer need not suffer for it.
+        while rest:
+            rest = rest[os.write(stream, rest) :]

@@ -65,6 +65,13 @@ class BoundedLog:
                 kept.append(_gap(self._lost, "the disk took nothing"))
             return b"".join(kept)
 
+    def close(self) -> None:
+        """Delete all that is kept."""
+        with self._lock:
+            for part in self._parts:
+                part.file.close()
+            self._parts.clear()
+
     def _append(self, data: memoryview) -> int:
         """Write as much as fits into the last part, and give how much that was."""
         if not self._parts or self._parts[-1].size >= self._limit():

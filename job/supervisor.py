@@ -9,6 +9,7 @@ google-cloud-storage is needed.
 
 import contextlib
 import ctypes
+import math
 import os
 import selectors
 import signal
@@ -16,13 +17,19 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
+from job import flags, storage
 from job.attempt_log import AttemptLog
 from job.bounded_log import BoundedLog
+from job.errors import ConfigError
+from job.train_config import TrainConfig
 
 # How long the end of a pod may wait for the last copy. A node on spot prices gives 15 s in all,
 # of which the trainer may have taken 10.
 LAST_COPY_S = 10.0
 LAST_COPY_WHEN_ASKED_TO_LEAVE_S = 3.0
+
+# A copy that fails is tried again a minute later; of an outage it is the trainer that tells.
+_PATIENCE = storage.Patience(deadline_s=30.0, quiet_s=math.inf)
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _HANDLED = (*_PASSED_ON, signal.SIGCHLD)
@@ -44,7 +51,7 @@ def supervise(worker: str, command: Sequence[str]) -> None:
         return
     module, *args = command[command.index("-m") + 1 :]
     if module == "job.train":
-        _continue_in_child(f"worker-{worker}", args)
+        _continue_in_child(f"worker-{int(worker)}", args)
 
 
 def _continue_in_child(replica: str, args: Sequence[str]) -> None:
@@ -117,14 +124,11 @@ class _Supervisor:
         return self._code if self._code >= 0 else 128 - self._code
 
     def _archive(self, replica: str, args: Sequence[str]) -> AttemptLog | None:
-        from job import flags
-        from job.errors import ConfigError
-        from job.train_config import TrainConfig
-
         try:
             run = flags.parse(TrainConfig, args).run
         except (ConfigError, flags.HelpRequested):
             return None  # The trainer says what is wrong.
+        storage.reconnect(_PATIENCE)
         archive = AttemptLog(self._log, run, replica, self._warn)
         with _signals_for_the_main_thread():
             archive.start()

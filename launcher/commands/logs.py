@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p", "--previous", action="store_true", help="of the containers before the last restart"
     )
-    parser.add_argument("--attempt", type=int, metavar="N", help="of the Nth start, from the run directory")
+    parser.add_argument(
+        "--attempt", type=int, metavar="N", help="of the Nth start, from the run directory"
+    )
     parser.add_argument("--timestamps", action="store_true", help="show the time of every line")
 
 

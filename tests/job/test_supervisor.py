@@ -1,0 +1,288 @@
+"""The parent of a pod's trainer loses no byte, changes no exit code and is never in the way."""
+
+import contextlib
+import hashlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from job import layout, storage
+from job.attempt_log import AttemptLog
+from job.bounded_log import BoundedLog
+from job.exit_codes import ExitCode
+from tests.fault_proxy import Fault, FaultProxy
+
+WAIT_S = 60
+VARIABLE = "KEEP_LOG_OF_WORKER"
+TRAINER = """
+import os, signal, sys, time
+from job.supervisor import supervise
+supervise("0", ["python", "-m", "job.train", "--data=d", "--run={run}"])
+{code}
+"""
+AS_PROCESS_1 = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+
+
+@contextlib.contextmanager
+def trainer(run: str, code: str, *before: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a trainer that does what `code` says, with the parent that a pod's has."""
+    process = subprocess.Popen(
+        [*before, sys.executable, "-u", "-c", TRAINER.format(run=run, code=code)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(run: str, code: str) -> tuple[int, bytes, bytes]:
+    """Run one to its end; gives exit code, standard output and standard error."""
+    with trainer(run, code) as process:
+        out, err = process.communicate(timeout=WAIT_S)
+        return process.returncode, out, err
+
+
+def kept(run: str, attempt: int = 1, replica: str = "worker-0") -> bytes:
+    return storage.read_bytes(layout.attempt_log(run, attempt, replica))
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("pass", 0),
+        ("sys.exit(66)", 66),
+        ("os._exit(144)", 144),
+        ("raise RuntimeError('oops')", 1),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137),  # As the kernel does without memory.
+        ("import ctypes; ctypes.string_at(0)", 139),
+    ],
+)
+def test_whatever_ends_the_trainer_ends_its_parent(end: str, code: int, tmp_path: Path) -> None:
+    """What it wrote last is kept, in whatever way it ended."""
+    returned, out, err = ended(str(tmp_path), f"print('last', 'words')\n{end}")
+    assert returned == code
+    assert out == b"last words\n"
+    assert kept(str(tmp_path)) == out + err
+    assert (b"oops" in err) == (code == 1)
+
+
+def test_every_byte_goes_to_the_stream_it_was_written_to(tmp_path: Path) -> None:
+    """Whatever bytes, with or without a newline at the end, and at once."""
+    code = r"""
+os.write(1, bytes(range(256)))
+os.write(2, b"\xff\x00 no newline")
+sys.stdin.read()
+time.sleep(1000)
+"""
+    with trainer(str(tmp_path), code) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(256) == bytes(range(256))
+        assert process.stderr.read(13) == b"\xff\x00 no newline"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == ExitCode.PREEMPTED
+    assert sorted(kept(str(tmp_path))) == sorted(bytes(range(256)) + b"\xff\x00 no newline")
+
+
+def test_signals_reach_the_trainer_each_time(tmp_path: Path) -> None:
+    """The first one asks it to save, the second one ends it, see job/stop_request.py."""
+    code = """
+from job.stop_request import StopRequest
+with StopRequest() as stop:
+    print("ready")
+    while not stop.requested:
+        time.sleep(0.01)
+    print("asked")
+    while True:
+        time.sleep(1)
+"""
+    with trainer(str(tmp_path), code) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == b"asked\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == ExitCode.PREEMPTED
+    assert kept(str(tmp_path)) == b"ready\nasked\n"
+
+
+def test_the_trainer_dies_with_its_parent(tmp_path: Path) -> None:
+    with trainer(str(tmp_path), "print(os.getpid())\ntime.sleep(1000)") as process:
+        assert process.stdout is not None
+        child = os.pidfd_open(int(process.stdout.readline()))
+        process.kill()
+        ready, _, _ = select.select([child], [], [], WAIT_S)
+        os.close(child)
+        assert ready
+
+
+def test_as_process_1_it_buries_what_others_leave_behind_and_obeys(tmp_path: Path) -> None:
+    """The kernel makes a container's first process the parent of every orphan."""
+    if not shutil.which("unshare") or subprocess.run([*AS_PROCESS_1, "true"]).returncode:
+        pytest.skip("needs permission to make PID namespaces")
+    code = """
+reader, writer = os.pipe()
+if os.fork() == 0:
+    orphan = os.fork()
+    if orphan:
+        os.write(writer, b"%d" % orphan)
+    os._exit(0)
+os.wait()
+orphan = int(os.read(reader, 9))
+try:
+    while True:
+        os.kill(orphan, 0)
+        time.sleep(0.01)
+except ProcessLookupError:
+    print("buried")
+time.sleep(1000)
+"""
+    with trainer(str(tmp_path), code, *AS_PROCESS_1) as unshare:
+        assert unshare.stdout is not None
+        assert unshare.stdout.readline() == b"buried\n"
+        children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        assert unshare.wait(WAIT_S) == ExitCode.PREEMPTED
+    assert kept(str(tmp_path)) == b"buried\n"
+
+
+def test_a_flood_passes_whole_and_is_kept_in_part(tmp_path: Path) -> None:
+    """A file of bounded size on the pod's disk, and in the run directory."""
+    code = """
+print("begin")
+for number in range(500):
+    print(f"{number:0100000d}")
+print("end")
+"""
+    returned, out, _ = ended(str(tmp_path), code)
+    assert returned == 0
+    lines = [b"begin", *(b"%0100000d" % number for number in range(500)), b"end", b""]
+    assert hashlib.sha256(out).digest() == hashlib.sha256(b"\n".join(lines)).digest()
+    log = kept(str(tmp_path))
+    assert log.startswith(b"begin\n")
+    assert log.endswith(b"\nend\n")
+    assert b"bytes are missing here: the log is too long" in log
+    assert len(log) < len(out) / 2
+
+
+def test_what_outlives_the_trainer_does_not_hold_up_its_parent(tmp_path: Path) -> None:
+    """A process that it started holds its streams open, and goes on to write."""
+    code = """
+if os.fork() == 0:
+    signal.alarm(60)
+    while True:
+        print("more")
+sys.exit(70)
+"""
+    with trainer(str(tmp_path), code) as process:
+        assert process.stdout is not None
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        assert process.wait(WAIT_S) == ExitCode.DIVERGED
+
+
+def test_a_bucket_that_refuses_costs_one_line(faulty_bucket: str, proxy: FaultProxy) -> None:
+    proxy.faults.append(Fault(status=403))
+    returned, out, err = ended(f"{faulty_bucket}/run", "print('fine')")
+    assert (returned, out) == (0, b"fine\n")
+    assert err.count(b"\n") == 1
+    assert b"storage.objects.list" in err
+    assert ended(f"{faulty_bucket}/run", "sys.exit('error: mine')") == (1, b"", b"error: mine\n")
+
+
+def test_an_outage_does_not_keep_a_pod_from_leaving(faulty_bucket: str, proxy: FaultProxy) -> None:
+    proxy.down = True
+    with trainer(f"{faulty_bucket}/run", "print('ready')\ntime.sleep(1000)") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == ExitCode.PREEMPTED
+    assert proxy.count("") > 0
+
+
+def test_attempts_that_overlap_get_numbers_of_their_own(bucket: str) -> None:
+    run = f"{bucket}/run"
+    for attempt, replica in ((2, "worker-0"), (7, "worker-1")):
+        storage.write_bytes(layout.attempt_log(run, attempt, replica), b"earlier")
+    texts = {b"one", b"two", b"three"}
+    with contextlib.ExitStack() as stack:
+        logs = []
+        for text in texts:
+            log = stack.enter_context(contextlib.closing(BoundedLog()))
+            log.write(text)
+            logs.append(AttemptLog(log, run, "worker-0", warn=pytest.fail))
+        for attempt_log in logs:
+            attempt_log.start()
+            attempt_log.finish()
+        for attempt_log in logs:
+            attempt_log.join(WAIT_S)
+    assert {kept(run, attempt) for attempt in (3, 4, 5)} == texts
+    assert (kept(run, 2), kept(run, 7, "worker-1")) == (b"earlier", b"earlier")
+
+
+@pytest.mark.parametrize("where", ["a bucket", "a volume"])
+def test_a_log_is_copied_while_it_grows_and_not_while_it_rests(
+    where: str, bucket: str, tmp_path: Path
+) -> None:
+    run = f"{bucket}/run" if where == "a bucket" else str(tmp_path)
+    with contextlib.closing(BoundedLog()) as log:
+        attempt_log = AttemptLog(log, run, "worker-3", warn=pytest.fail, every_s=0.02)
+        attempt_log.start()
+        whole = b""
+        for text in (b"one\n", b"two\n"):
+            log.write(text)
+            whole += text
+            while not storage.exists(layout.attempt_log(run, 1, "worker-3")) or (
+                kept(run, replica="worker-3") != whole
+            ):
+                assert attempt_log.is_alive()
+        written = storage.request_counts().get("write", 0)
+        attempt_log.finish()
+        attempt_log.join(WAIT_S)
+    assert not attempt_log.is_alive()
+    assert storage.request_counts().get("write", 0) == written
+    assert written == (2 if where == "a bucket" else 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "says", "keeps"),
+    [
+        (["--data={run}/no", "--run={run}"], 66, "error: ", True),
+        (["--dada=x", "--run={run}"], 2, "did you mean", False),
+    ],
+)
+def test_the_command_of_a_manifest_keeps_its_log(
+    flags: list[str], code: int, says: str, keeps: bool, tmp_path: Path
+) -> None:
+    """Where there is no run directory in its flags, only the trainer says so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "job.train", *(flag.format(run=tmp_path) for flag in flags)],
+        env=os.environ | {VARIABLE: "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert says in done.stderr
+    log = Path(layout.attempt_log(str(tmp_path), 1, "worker-3"))
+    assert (log.read_text() == done.stderr) if keeps else not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("variable", [{}, {VARIABLE: "0"}])
+def test_nothing_else_gets_a_parent(variable: dict[str, str]) -> None:
+    """Neither a laptop's trainer nor what somebody types in a pod."""
+    command = [sys.executable, "-c", "import os, job; print(os.getpid())", "--run=here"]
+    with subprocess.Popen(command, env=os.environ | variable, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.read()) == process.pid

@@ -11,11 +11,10 @@ import sys
 from job import quiet_import
 from job.stop_request import obey_as_first_process
 
-if "KEEP_LOG_OF_WORKER" in os.environ:  # As a pod's manifest says, see job/supervisor.py.
-    from job.supervisor import supervise
+if "KEEP_LOG_OF_WORKER" in os.environ:  # As a pod's manifest says.
+    from job.supervise import take_over  # Here, since the launcher must start fast.
 
-    # All that follows runs in a child. The import is here since the launcher must start fast.
-    supervise(os.environ.pop("KEEP_LOG_OF_WORKER"), sys.orig_argv)
+    take_over(os.environ.pop("KEEP_LOG_OF_WORKER"), sys.orig_argv)
 
 # Now, since the seconds that it takes to import TensorFlow are part of a pod's life.
 obey_as_first_process()

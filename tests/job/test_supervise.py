@@ -22,20 +22,18 @@ from tests.fault_proxy import Fault, FaultProxy
 
 WAIT_S = 60
 VARIABLE = "KEEP_LOG_OF_WORKER"
-TRAINER = """
-import os, signal, sys, time
-from job.supervisor import supervise
-supervise("0", ["python", "-m", "job.train", "--data=d", "--run={run}"])
-{code}
-"""
 AS_PROCESS_1 = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
 
 
 @contextlib.contextmanager
 def trainer(run: str, code: str, *before: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Start a trainer that does what `code` says, with the parent that a pod's has."""
+    flags = ("-m", "job.train", "--data=d", f"--run={run}")
     process = subprocess.Popen(
-        [*before, sys.executable, "-u", "-c", TRAINER.format(run=run, code=code)],
+        [
+            *(*before, sys.executable, "-m", "job.supervise", "worker-0"),
+            *("-u", "-c", f"import os, signal, sys, time\n{code}", *flags),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -263,11 +261,12 @@ def test_a_log_is_copied_while_it_grows_and_not_while_it_rests(
     ],
 )
 def test_the_command_of_a_manifest_keeps_its_log(
-    flags: list[str], code: int, says: str, keeps: bool, tmp_path: Path
+    flags: list[str], code: int, says: str, keeps: bool, bucket: str
 ) -> None:
     """Where there is no run directory in its flags, only the trainer says so."""
+    run = f"{bucket}/run"
     done = subprocess.run(
-        [sys.executable, "-m", "job.train", *(flag.format(run=tmp_path) for flag in flags)],
+        [sys.executable, "-m", "job.train", *(flag.format(run=run) for flag in flags)],
         env=os.environ | {VARIABLE: "3"},
         capture_output=True,
         text=True,
@@ -275,8 +274,9 @@ def test_the_command_of_a_manifest_keeps_its_log(
     )
     assert done.returncode == code
     assert says in done.stderr
-    log = Path(layout.attempt_log(str(tmp_path), 1, "worker-3"))
-    assert (log.read_text() == done.stderr) if keeps else not list(tmp_path.iterdir())
+    written = [kept(run, replica="worker-3").decode()] if keeps else []
+    assert written == [done.stderr] * keeps
+    assert len(list(storage.list_files(run))) == keeps
 
 
 @pytest.mark.parametrize("variable", [{}, {VARIABLE: "0"}])

@@ -1,10 +1,9 @@
-"""The parent of a pod's trainer: keeps its log in the run directory, and is else as good as absent.
+"""`python -m job.supervise`: the parent of a pod's trainer, which keeps its log.
 
 As the first process of the container it sees what the trainer itself cannot log any more: a
 segmentation fault, the kernel's OOM killer, os._exit, lines of TensorFlow's C++. Output goes on to
 the container's own streams byte by byte, signals go on to the trainer, and its exit code is this
-process's own. It is forked before TensorFlow is imported, so it stays small: 20 MB, 60 MB once
-google-cloud-storage is needed.
+process's own. It takes 20 MB of memory, and 60 MB once google-cloud-storage is needed.
 """
 
 import contextlib
@@ -38,39 +37,50 @@ _PIECE_BYTES = 64 << 10
 _STDOUT, _STDERR = 1, 2
 
 
-def supervise(worker: str, command: Sequence[str]) -> None:
-    """Go on in a child of this process if it is a worker's training; else do nothing.
+def take_over(worker: str, command: Sequence[str]) -> None:
+    """Put the supervisor in the place of this process if it is a worker's training.
 
-    Returns in the child only. The parent never returns: it ends when the child has ended.
+    It starts the same command again as its child. To go on in a child of this process instead
+    would be too late: `import job` is under way, and the imports of other threads would wait for
+    it for ever.
 
     Args:
         worker: The worker's number.
         command: The command line of this process; `python -m job.train ...` is supervised.
     """
-    if "-m" not in command or not worker.isdecimal():
-        return
-    module, *args = command[command.index("-m") + 1 :]
-    if module == "job.train":
-        _continue_in_child(f"worker-{int(worker)}", args)
+    if _training_flags(command) is not None and worker.isdecimal():
+        supervisor = [sys.executable, "-m", "job.supervise", f"worker-{int(worker)}"]
+        os.execv(sys.executable, [*supervisor, *command[1:]])  # noqa: S606 (process 1 it stays)
 
 
-def _continue_in_child(replica: str, args: Sequence[str]) -> None:
+def supervise(replica: str, command: Sequence[str]) -> int:
+    """Run a command as a child to its end, keep its log, and give its exit code as a shell does.
+
+    Args:
+        replica: As the launcher names it, for example worker-0.
+        command: What to run; the flags of `-m job.train` in it say what the run directory is.
+    """
     pipes = {stream: os.pipe() for stream in (_STDOUT, _STDERR)}
     parent = os.getpid()
     # None of them may come between the fork and the handlers that pass them on.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     child = os.fork()
-    if child:
-        for _, writer in pipes.values():
-            os.close(writer)
-        streams = {reader: stream for stream, (reader, _) in pipes.items()}
-        os._exit(_Supervisor(child, streams).run(replica, args))
-    _die_with(parent)
-    for stream, (reader, writer) in pipes.items():
-        os.dup2(writer, stream)
-        os.close(reader)
+    if not child:
+        _die_with(parent)
+        for stream, (_, writer) in pipes.items():
+            os.dup2(writer, stream)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.execv(command[0], list(command))  # noqa: S606 (no shell: it would keep the signals)
+    for _, writer in pipes.values():
         os.close(writer)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    streams = {reader: stream for stream, (reader, _) in pipes.items()}
+    return _Supervisor(child, streams).run(replica, _training_flags(command) or ())
+
+
+def _training_flags(command: Sequence[str]) -> Sequence[str] | None:
+    """Find the flags behind `-m job.train`; None if this is another command."""
+    module = command.index("-m") + 1 if "-m" in command else len(command)
+    return command[module + 1 :] if command[module : module + 1] == ["job.train"] else None
 
 
 def _die_with(parent: int) -> None:
@@ -198,3 +208,8 @@ def _write(stream: int, data: bytes) -> None:
     with contextlib.suppress(OSError):  # Nobody listens; the trainer need not suffer for it.
         while rest:
             rest = rest[os.write(stream, rest) :]
+
+
+if __name__ == "__main__":
+    # Not by sys.exit: a copy that an outage holds up must not hold up the end of the pod.
+    os._exit(supervise(sys.argv[1], [sys.executable, *sys.argv[2:]]))

@@ -115,26 +115,41 @@ def _reduce(bundle: Bundle, flat: Tensors) -> list[tuple[Piece, tf.Tensor]]:
     return list(zip(bundle.pieces, parts, strict=True))
 
 
-def measure_link(strategy: tf.distribute.Strategy) -> Link:
+def measure_link(strategy: tf.distribute.Strategy, network_gbps: float = 0.0) -> Link:
     """Measure what a plan needs to know; every worker must call it, and gets the same numbers.
+
+    Args:
+        strategy: Connects the workers.
+        network_gbps: What is known of the network; 0 measures it.
 
     Takes about half a second on a network of 1 Gbit/s. Measured anew, the numbers differ a
     little: a run that must resume bit for bit keeps them with its checkpoints.
     """
-    replicas = strategy.num_replicas_in_sync
-    rows = tf.ones([_PRODUCT_ROWS, _PRODUCT_WIDTH])
-    product_s = _median_seconds(lambda: tf.matmul(rows, rows, transpose_a=True))
-    size = bundle_bytes(replicas)
-    bundle_s = _median_seconds(lambda: _sum_over_replicas(strategy, lambda: tf.ones([size // 4])))
-    # The mean over all workers is one number everywhere, unlike each worker's own.
-    mine = tf.constant([product_s, bundle_s]) / replicas
-    shared = _compiled(lambda: _sum_over_replicas(strategy, lambda: tf.identity(mine)))
-    product_s, bundle_s = shared().numpy().tolist()
-    sent_bytes = 2 * (replicas - 1) / replicas * size
     return Link(
-        network_gbps=_rounded(sent_bytes * 8 / bundle_s / 1e9),
-        product_gflops=_rounded(2 * _PRODUCT_ROWS * _PRODUCT_WIDTH**2 / product_s / 1e9),
+        network_gbps=network_gbps or _measure_network(strategy),
+        product_gflops=_measure_product(strategy),
     )
+
+
+def _measure_network(strategy: tf.distribute.Strategy) -> float:
+    replicas = strategy.num_replicas_in_sync
+    size = bundle_bytes(replicas)
+    seconds = _median_seconds(lambda: _sum_over_replicas(strategy, lambda: tf.ones([size // 4])))
+    sent_bits = 2 * (replicas - 1) / replicas * size * 8
+    return _rounded(sent_bits / _mean_over_replicas(strategy, seconds) / 1e9)
+
+
+def _measure_product(strategy: tf.distribute.Strategy) -> float:
+    rows = tf.ones([_PRODUCT_ROWS, _PRODUCT_WIDTH])
+    seconds = _median_seconds(lambda: tf.matmul(rows, rows, transpose_a=True))
+    operations = 2 * _PRODUCT_ROWS * _PRODUCT_WIDTH**2
+    return _rounded(operations / _mean_over_replicas(strategy, seconds) / 1e9)
+
+
+def _mean_over_replicas(strategy: tf.distribute.Strategy, value: float) -> float:
+    """Give one number everywhere, unlike each worker's own."""
+    mine = tf.constant(value / strategy.num_replicas_in_sync)
+    return float(_compiled(lambda: _sum_over_replicas(strategy, lambda: tf.identity(mine)))())
 
 
 def _sum_over_replicas(strategy: tf.distribute.Strategy, make: Callable[[], tf.Tensor]) -> Any:

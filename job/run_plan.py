@@ -16,7 +16,8 @@ def known_link(
 ) -> Link:
     """Give what the plan is made from: given, else kept from the last attempt, else measured.
 
-    A resumed run keeps the numbers, so that it keeps its plan, and with it its bits.
+    A resumed run keeps the numbers, so that it keeps its plan, and with it its bits. The speed of
+    a product is never given, and differs a hundredfold between a processor and a GPU.
 
     Args:
         config: Of the run.
@@ -24,11 +25,11 @@ def known_link(
         kept: State of the checkpoint that training goes on from.
     """
     replicas = strategy.num_replicas_in_sync
-    if config.network_gbps or replicas == 1:
+    if replicas == 1:
         return Link(config.network_gbps or DEFAULT_NETWORK_GBPS)
     if kept.get("replicas") == replicas:
-        return Link(kept["network_gbps"], kept["product_gflops"])
-    return measure_link(strategy)
+        return Link(config.network_gbps or kept["network_gbps"], kept["product_gflops"])
+    return measure_link(strategy, config.network_gbps)
 
 
 def plan_run(

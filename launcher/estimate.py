@@ -58,7 +58,7 @@ def estimate(spec: JobSpec, config: TrainConfig, facts: DatasetFacts) -> Estimat
     sixteen_bit = gpus > 0 and config.precision != "float32"
     memory = sizing.training_memory_bytes(config, per_replica, value_bytes=2 if sixteen_bit else 4)
     rate, assumption = _rate(spec, config)
-    plan = _plan(spec, config, facts, per_replica, replicas) if replicas > 1 else None
+    plan = _plan(spec, config, facts, per_replica, replicas, rate) if replicas > 1 else None
     return Estimate(
         steps=total_steps(config, facts.train_examples),
         replicas=replicas,
@@ -77,7 +77,12 @@ def estimate(spec: JobSpec, config: TrainConfig, facts: DatasetFacts) -> Estimat
 
 
 def _plan(
-    spec: JobSpec, config: TrainConfig, facts: DatasetFacts, per_replica: int, replicas: int
+    spec: JobSpec,
+    config: TrainConfig,
+    facts: DatasetFacts,
+    per_replica: int,
+    replicas: int,
+    rate: float,
 ) -> Plan:
     half = spec.resources.gpus > 0 and config.precision != "float32"
     return plan_exchange(
@@ -86,6 +91,7 @@ def _plan(
         replicas,
         config.network_gbps or _network_gbps(spec),
         config.exchange,
+        product_gflops=rate / 1e9,
         compute_dtype="bfloat16" if half else "float32",
     )
 

@@ -8,7 +8,13 @@ import pytest
 
 from job import cluster as cluster_module
 from job.config import TrainConfig
-from job.exchange_plan import MODES, factor_sizes, is_fully_connected, plan_exchange
+from job.exchange_plan import (
+    DEFAULT_PRODUCT_GFLOPS,
+    MODES,
+    factor_sizes,
+    is_fully_connected,
+    plan_exchange,
+)
 from job.vgg19_shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.socket_bytes import sent_bytes
@@ -33,7 +39,7 @@ def work() -> dict[str, Any]:
 
     workers = [known_numbers(worker) for worker in range(cluster.num_workers)]
     return {
-        "links": measure_link(strategy),
+        "links": (measure_link(strategy), measure_link(strategy, network_gbps=7.0)),
         "weights": {mode: train(strategy, cluster.worker, mode) for mode in ("dense", "factors")},
         "exchanges": {
             mode: exchange_known_numbers(strategy, mode, workers, cluster.worker) for mode in MODES
@@ -173,7 +179,11 @@ def test_every_gradient_is_the_sum_over_replicas(
 def test_all_workers_plan_from_the_same_measurement(both: list[dict[str, Any]]) -> None:
     """What one worker measured differently would give it another plan, and all would hang."""
     assert both[0]["links"] == both[1]["links"]
-    assert both[0]["links"].network_gbps > 0
+    measured, given = both[0]["links"]
+    assert measured.network_gbps > 0
+    # What is known of the network says nothing of how fast products are.
+    assert given.network_gbps == 7.0
+    assert given.product_gflops != DEFAULT_PRODUCT_GFLOPS
 
 
 def exchange_between_local_devices() -> dict[str, set[float]]:

@@ -160,7 +160,6 @@ def _environment(
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TF_NUM_INTRAOP_THREADS": str(threads),
-        "TF_NUM_INTEROP_THREADS": "2",
         "OMP_NUM_THREADS": str(threads),
     }
 

@@ -69,6 +69,15 @@ class Dataset:
         hashes = {name: [s.sha256 for s in split.shards] for name, split in self.splits.items()}
         return hashlib.sha256(json.dumps([self.classes, hashes]).encode()).hexdigest()
 
+    @property
+    def identity(self) -> str:
+        """Tell in a line which dataset it is, the same wherever it lies."""
+        counts = ", ".join(f"{split.examples:,} {name}" for name, split in self.splits.items())
+        return (
+            f"{self.name}, {len(self.classes)} classes, {counts} images, "
+            f"content {self.fingerprint[:16]}"
+        )
+
     def split(self, name: str) -> Split:
         """Return a split that has examples.
 

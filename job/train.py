@@ -59,7 +59,7 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     strategy = cluster_module.connect(cluster, config)
     config.check_replicas(strategy.num_replicas_in_sync)
     with StopRequest() as stop, naming_lost_peers(cluster):
-        agree(strategy, cluster, {"config": config, "dataset": dataset.fingerprint})
+        agree(strategy, cluster, {"config": config, "dataset": dataset.identity})
         if cluster.is_chief:
             run_directory.open_run(config, dataset)
         Trainer(config, cluster, dataset, strategy, stop).run()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from job import checkpoints, flags, layout
 from job.config import TrainConfig
+from job.dataset import load_dataset
 from tests.multiprocess import ROOT, Worker, start_workers, wait_for_all
 
 TIMEOUT_S = 200
@@ -128,6 +130,32 @@ def test_a_worker_of_another_run_is_refused_by_all_with_the_difference(digits_da
             assert "momentum is 0.9 on worker 0 and 0.8 on it" in worker.output()
             assert "Traceback" not in worker.output()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_with_another_dataset_is_refused_by_all_with_the_difference(
+    digits_dataset, tmp_path
+):
+    """The same flags everywhere, but on one machine a shard was made anew."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        shutil.copytree(digits_dataset, folder / "data")
+    file = folders[1] / "data" / "dataset.json"
+    content = json.loads(file.read_text())
+    content["splits"]["test"]["shards"][0]["sha256"] = "0" * 64
+    file.write_text(json.dumps(content))
+    command = arguments("data", Path("run"))
+    with start_workers(
+        command,
+        num_workers=2,
+        log_dir=tmp_path,
+        prefix=lambda worker: ["env", f"--chdir={folders[worker]}"],
+    ) as workers:
+        assert wait_for_all(workers, TIMEOUT_S) == [2, 2]
+        named = [load_dataset(str(folder / "data")).identity for folder in folders]
+        for worker in workers:
+            assert f"dataset is '{named[0]}' on worker 0 and '{named[1]}' on it" in worker.output()
+            assert "Traceback" not in worker.output()
+    assert not any((folder / "run").exists() for folder in folders)
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,14 @@ class Replica:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a replica ended; a negative code is the number of a signal, as in subprocess."""
+    """How a replica ended; a negative code is the number of a signal, as in subprocess.
+
+    `asked` is True where it had been asked to leave before.
+    """
 
     name: str
     code: int
+    asked: bool = False
 
 
 class ProcessSet:
@@ -53,7 +57,7 @@ class ProcessSet:
 
     def __init__(self, replicas: Sequence[Replica], write_line: Callable[[str, str], None]) -> None:
         self._ended: list[Ended] = []
-        self._asked_survivors = False
+        self._asked = False
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         for replica in replicas:
@@ -78,6 +82,7 @@ class ProcessSet:
 
     def ask_to_leave(self) -> None:
         """Send SIGTERM to all that still run."""
+        self._asked = True
         for process in self._running():
             process.terminate()
 
@@ -90,11 +95,12 @@ class ProcessSet:
     def _running(self) -> list[subprocess.Popen[str]]:
         return [process for process in self._processes.values() if process.poll() is None]
 
-    def wait(self, *, grace_s: float, kill_after_s: float) -> list[Ended]:
+    def wait(self, *, notice_s: float, kill_after_s: float) -> list[Ended]:
         """Wait for all, in the order in which they end.
 
-        Once one fails, the others have `grace_s` to find out by themselves and to say so; then
-        they get SIGTERM, and after `kill_after_s` more SIGKILL.
+        Once one fails, the others have `notice_s` to find out by themselves and to say so; then
+        they get SIGTERM, unless they had it before, since the second one does not let them save.
+        `kill_after_s` after the failure they get SIGKILL.
         """
         failed_at: float | None = None
         while len(self._ended) < len(self._processes):
@@ -103,7 +109,7 @@ class ProcessSet:
             if failed_at is None and any(ended.code for ended in self._ended):
                 failed_at = now
             if failed_at is not None:
-                self._end_survivors(now - failed_at, grace_s, kill_after_s)
+                self._end_survivors(now - failed_at, notice_s, kill_after_s)
             time.sleep(_POLL_S)
         for reader in self._readers:
             reader.join(timeout=5.0)
@@ -114,13 +120,12 @@ class ProcessSet:
         for name, process in self._processes.items():
             code = process.poll()
             if code is not None and name not in known:
-                self._ended.append(Ended(name, code))
+                self._ended.append(Ended(name, code, self._asked))
 
-    def _end_survivors(self, since_s: float, grace_s: float, kill_after_s: float) -> None:
-        if since_s > grace_s + kill_after_s:
+    def _end_survivors(self, since_s: float, notice_s: float, kill_after_s: float) -> None:
+        if since_s > kill_after_s:
             self.kill()
-        elif since_s > grace_s and not self._asked_survivors:
-            self._asked_survivors = True
+        elif since_s > notice_s and not self._asked:
             self.ask_to_leave()
 
 
@@ -128,15 +133,15 @@ def cause_of(ended: Sequence[Ended]) -> Ended:
     """Say which replica's end is the attempt's: the first of the gravest kind.
 
     A code below 128 says that starting again cannot help, so it counts first; that a peer was
-    lost is a consequence and counts last.
+    lost, or that somebody left who was asked to, is a consequence and counts last.
     """
 
     def gravity(one: Ended) -> int:
         if 0 < one.code < FIRST_RETRYABLE:
             return 0
-        if one.code in _FOLLOW_ON:
-            return 2
-        return 1 if one.code else 3
+        if one.code == 0:
+            return 3
+        return 2 if one.asked or one.code in _FOLLOW_ON else 1
 
     return min(ended, key=gravity)
 

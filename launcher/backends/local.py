@@ -27,9 +27,10 @@ from launcher.output import Output, printable
 from launcher.spec import JobSpec
 
 _COLORS = ("cyan", "yellow", "green", "magenta", "blue", "red")
-# Survivors of a lost peer find out within the trainer's --peer_timeout_s, 60 s by default.
-_GRACE_S = 75.0
-_KILL_AFTER_S = 15.0
+# Those who train with a peer see its end at once; those who still wait for it never do.
+_NOTICE_S = 2.0
+# Longer than the trainer's --peer_timeout_s (60 s by default) and the commit of a checkpoint.
+_KILL_AFTER_S = 90.0
 _TASK_KINDS = ("make-tfrecords", "predict")
 
 
@@ -107,7 +108,7 @@ class _LocalJob:
             self._processes = ProcessSet(replicas, self._write_line)
             self._pass_on_interrupts()  # Whatever came while nobody was there to take it.
             try:
-                ended = self._processes.wait(grace_s=_GRACE_S, kill_after_s=_KILL_AFTER_S)
+                ended = self._processes.wait(notice_s=_NOTICE_S, kill_after_s=_KILL_AFTER_S)
             finally:
                 self._processes = None
         return cause_of(ended)

@@ -126,6 +126,24 @@ def test_a_second_sigterm_ends_a_worker_that_stands_in_a_collective(digits_datas
         assert job.wait(TIMEOUT_S) == 143
 
 
+def test_a_worker_that_ends_before_it_connects_ends_those_who_wait_for_it(digits_dataset, tmp_path):
+    """They would wait for --cluster_timeout_s, ten minutes, and launcher for long after it."""
+    command = submit(digits_dataset, tmp_path / "run", "--steps=100000")
+    command.insert(command.index("--"), "--max-restarts=0")
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as job:
+        while len(workers := trainers(job)) < 2:
+            assert job.poll() is None
+        workers[1].kill()  # It still imports TensorFlow.
+        try:
+            assert job.wait(60) == 137
+        finally:
+            job.kill()
+        assert "worker-1 ended: killed by signal 9" in job.stderr.read()
+        assert not any(worker.is_running() for worker in workers)
+
+
 def threads_cpu_s(process: psutil.Process) -> float:
     return process.cpu_times().user
 

@@ -28,10 +28,10 @@ def replicas(folder, *programs: str) -> list[Replica]:
     ]
 
 
-def run(folder, *programs: str, grace_s: float = 0.3, kill_after_s: float = 0.5):
+def run(folder, *programs: str, notice_s: float = 0.3, kill_after_s: float = 0.8):
     lines: list[tuple[str, str]] = []
     processes = ProcessSet(replicas(folder, *programs), lambda *line: lines.append(line))
-    return processes.wait(grace_s=grace_s, kill_after_s=kill_after_s), lines
+    return processes.wait(notice_s=notice_s, kill_after_s=kill_after_s), lines
 
 
 def test_every_line_is_shown_under_its_replica_and_kept_in_its_log(tmp_path):
@@ -45,14 +45,15 @@ def test_every_line_is_shown_under_its_replica_and_kept_in_its_log(tmp_path):
 
 def test_when_one_fails_the_others_are_ended_and_the_failure_is_the_cause(tmp_path):
     ended, _ = run(tmp_path, FOREVER, "raise SystemExit(65)")
-    assert ended == [Ended("worker-1", 65), Ended("worker-0", -signal.SIGTERM)]
+    assert ended == [Ended("worker-1", 65), Ended("worker-0", -signal.SIGTERM, asked=True)]
     assert cause_of(ended) == Ended("worker-1", 65)
 
 
 def test_one_that_ignores_sigterm_is_killed(tmp_path):
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + FOREVER
     ended, _ = run(tmp_path, deaf, "import time; time.sleep(1); raise SystemExit(144)")
-    assert ended[-1] == Ended("worker-0", -signal.SIGKILL)
+    assert ended[-1] == Ended("worker-0", -signal.SIGKILL, asked=True)
+    assert cause_of(ended) == Ended("worker-1", 144)
 
 
 def test_survivors_may_say_themselves_that_a_peer_was_lost(tmp_path):
@@ -70,9 +71,36 @@ def test_survivors_may_say_themselves_that_a_peer_was_lost(tmp_path):
         f"os.rename({file} + '.new', {file})\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    ended, _ = run(tmp_path, leaves, suicide, grace_s=60.0)
+    ended, _ = run(tmp_path, leaves, suicide, notice_s=30.0, kill_after_s=60.0)
     assert ended == [Ended("worker-1", -signal.SIGKILL), Ended("worker-0", 144)]
     assert cause_of(ended) == ended[0]
+
+
+def test_who_was_asked_to_leave_before_is_not_asked_again(tmp_path):
+    """A second SIGTERM ends a trainer at once: it could not commit its last checkpoint."""
+    saves = (
+        "import signal, time\n"
+        "asked = []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: asked.append(1))\n"
+        "print('up', flush=True)\n"
+        "while not asked: time.sleep(0.01)\n"
+        "time.sleep(1)\n"
+        "raise SystemExit(len(asked))"
+    )
+    leaves = (
+        "import signal, time\n"
+        "def leave(*_): raise SystemExit(143)\n"
+        "signal.signal(signal.SIGTERM, leave)\n"
+        "print('up', flush=True)\n"
+        "time.sleep(600)"
+    )
+    lines: list[tuple[str, str]] = []
+    processes = ProcessSet(replicas(tmp_path, saves, leaves), lambda *line: lines.append(line))
+    while len(lines) < 2:
+        time.sleep(0.01)
+    processes.ask_to_leave()
+    ended = processes.wait(notice_s=0.1, kill_after_s=30)
+    assert [one.code for one in ended] == [143, 1]
 
 
 def test_undecodable_output_does_not_stop_the_merging(tmp_path):
@@ -102,7 +130,7 @@ sys.path.insert(0, {ROOT!r})
 from launcher.local_processes import ProcessSet, Replica
 forever = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 replica = Replica("worker-0", [sys.executable, "-c", forever], dict(os.environ), "{tmp_path}/log")
-ProcessSet([replica], lambda name, line: print(line, flush=True)).wait(grace_s=1, kill_after_s=1)
+ProcessSet([replica], lambda name, line: print(line, flush=True)).wait(notice_s=1, kill_after_s=2)
 """
     launcher = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     worker = int(launcher.stdout.readline())

@@ -84,6 +84,7 @@ def test_the_jobset_of_this_repository_sets_what_is_read() -> None:
         "metadata.labels['jobset.sigs.k8s.io/jobset-name']": "food",
         "metadata.labels['jobset.sigs.k8s.io/replicatedjob-name']": job["name"],
         "metadata.labels['jobset.sigs.k8s.io/restart-attempt']": "0",
+        "metadata.annotations['batch.kubernetes.io/job-completion-index']": "1",
     }
     environ = {
         one["name"]: one["value"]

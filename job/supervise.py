@@ -49,6 +49,8 @@ def take_over(worker: str, command: Sequence[str]) -> None:
         command: The command line of this process; `python -m job.train ...` is supervised.
     """
     if _training_flags(command) is not None and worker.isdecimal():
+        # The kernel keeps from process 1 what nobody has asked for yet, but not what is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         supervisor = [sys.executable, "-m", "job.supervise", f"worker-{int(worker)}"]
         os.execv(sys.executable, [*supervisor, *command[1:]])  # noqa: S606 (process 1 it stays)
 
@@ -63,13 +65,13 @@ def supervise(replica: str, command: Sequence[str]) -> int:
     pipes = {stream: os.pipe() for stream in (_STDOUT, _STDERR)}
     parent = os.getpid()
     # None of them may come between the fork and the handlers that pass them on.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     child = os.fork()
     if not child:
         _die_with(parent)
         for stream, (_, writer) in pipes.items():
             os.dup2(writer, stream)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         os.execv(command[0], list(command))  # noqa: S606 (no shell: it would keep the signals)
     for _, writer in pipes.values():
         os.close(writer)

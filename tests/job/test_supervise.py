@@ -22,7 +22,6 @@ from tests.fault_proxy import Fault, FaultProxy
 
 WAIT_S = 60
 VARIABLE = "KEEP_LOG_OF_WORKER"
-AS_PROCESS_1 = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
 
 
 @contextlib.contextmanager
@@ -50,6 +49,23 @@ def ended(run: str, code: str) -> tuple[int, bytes, bytes]:
     with trainer(run, code) as process:
         out, err = process.communicate(timeout=WAIT_S)
         return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def process_1() -> tuple[str, ...]:
+    """What runs a command as the first process of a PID namespace, as in a container."""
+    command = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("needs permission to make PID namespaces")
+    return command
+
+
+def only_child(process: "subprocess.Popen[bytes]") -> int:
+    """Find the process that `unshare` has started, from outside."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (children := path.read_text().split()):
+        assert process.poll() is None
+    return int(children[0])
 
 
 def kept(run: str, attempt: int = 1, replica: str = "worker-0") -> bytes:
@@ -126,10 +142,10 @@ def test_the_trainer_dies_with_its_parent(tmp_path: Path) -> None:
         assert ready
 
 
-def test_as_process_1_it_buries_what_others_leave_behind_and_obeys(tmp_path: Path) -> None:
+def test_as_process_1_it_buries_what_others_leave_behind_and_obeys(
+    process_1: tuple[str, ...], tmp_path: Path
+) -> None:
     """The kernel makes a container's first process the parent of every orphan."""
-    if not shutil.which("unshare") or subprocess.run([*AS_PROCESS_1, "true"]).returncode:
-        pytest.skip("needs permission to make PID namespaces")
     code = """
 reader, writer = os.pipe()
 if os.fork() == 0:
@@ -147,13 +163,27 @@ except ProcessLookupError:
     print("buried")
 time.sleep(1000)
 """
-    with trainer(str(tmp_path), code, *AS_PROCESS_1) as unshare:
+    with trainer(str(tmp_path), code, *process_1) as unshare:
         assert unshare.stdout is not None
         assert unshare.stdout.readline() == b"buried\n"
-        children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGTERM)
+        os.kill(only_child(unshare), signal.SIGTERM)
         assert unshare.wait(WAIT_S) == ExitCode.PREEMPTED
     assert kept(str(tmp_path)) == b"buried\n"
+
+
+def test_a_pod_that_is_deleted_as_soon_as_it_starts_does_not_sit_through_its_grace_period(
+    process_1: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The signal comes when process 1 has become the supervisor, which asks for none yet."""
+    command = [*process_1, sys.executable, "-m", "job.train", "--data=d", f"--run={tmp_path}"]
+    with subprocess.Popen(command, env=os.environ | {VARIABLE: "0"}) as unshare:
+        try:
+            while b"job.supervise" not in Path(f"/proc/{only_child(unshare)}/cmdline").read_bytes():
+                assert unshare.poll() is None
+            os.kill(only_child(unshare), signal.SIGTERM)
+            assert unshare.wait(WAIT_S) == ExitCode.PREEMPTED
+        finally:
+            unshare.kill()
 
 
 def test_a_flood_passes_whole_and_is_kept_in_part(tmp_path: Path) -> None:

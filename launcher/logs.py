@@ -3,6 +3,7 @@
 Pods that wait or start again are part of it: their lines come when there are some.
 """
 
+import dataclasses
 import datetime
 import heapq
 import queue
@@ -16,6 +17,7 @@ from job import storage
 from launcher import log_lines, resources, run_directory, state_json
 from launcher.errors import LauncherError, NotFoundError, UnreachableError
 from launcher.log_lines import Line, Tail
+from launcher.run_directory import ArchivedLog
 from launcher.state import MAIN_CONTAINER, Job, Pod
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ def until_now(
     return heapq.merge(*logs)
 
 
-def archived(run: str, selection: Selection, attempt: int | None = None) -> Iterator[Line]:
+def archived(
+    run: str, selection: Selection, attempt: int | None = None, *, previous: bool = False
+) -> Iterator[Line]:
     """Yield the logs that the replicas left in the run directory.
 
     Args:
@@ -70,16 +74,17 @@ def archived(run: str, selection: Selection, attempt: int | None = None) -> Iter
         selection: Which lines are wanted; those of an archive have no time.
         attempt: Which attempt's; by default each replica's newest, since a replica that was
             started again alone has had more of them than the others.
+        previous: Instead of each replica's newest attempt the one before.
 
     Raises:
         NotFoundError: There are none.
         JobError: The storage cannot be read.
     """
     logs = [log for log in run_directory.archived_logs(run) if selection.has(log.replica)]
-    if attempt is None:
-        chosen = list({log.replica: log for log in logs}.values())  # The last one counts.
-    else:
+    if attempt is not None:
         chosen = [log for log in logs if log.attempt == attempt]
+    else:
+        chosen = _newest(logs, before=1 if previous else 0)
     if not chosen:
         raise NotFoundError(_none_kept(run, attempt, {log.attempt for log in logs}))
     for log in chosen:
@@ -88,9 +93,30 @@ def archived(run: str, selection: Selection, attempt: int | None = None) -> Iter
             yield Line("", log.replica, line)
 
 
+def without_pods(job: Job, pods: Sequence[Pod], selection: Selection) -> Selection | None:
+    """Choose the replicas of a job that is over whose pods are gone; None if there are none.
+
+    Of a job's pods some may be cleaned up while others stay.
+    """
+    if not job.over or job.component != "train" or not job.run:
+        return None
+    there = {pod.replica for pod in pods}
+    replicas = (f"worker-{index}" for index in range(job.workers))
+    gone = [name for name in replicas if name not in there and selection.has(name)]
+    return dataclasses.replace(selection, replicas=tuple(gone)) if gone else None
+
+
+def _newest(logs: Sequence[ArchivedLog], *, before: int) -> list[ArchivedLog]:
+    """Choose each replica's newest log, or the one so many before it."""
+    of_replicas: dict[str, list[ArchivedLog]] = {}
+    for log in logs:
+        of_replicas.setdefault(log.replica, []).append(log)
+    return [kept[-1 - before] for kept in of_replicas.values() if len(kept) > before]
+
+
 def _none_kept(run: str, attempt: int | None, kept: Collection[int]) -> str:
     if attempt is None or not kept:
-        return f"no pod has such logs, and none are kept in {run}"
+        return f"no such logs are kept in {run}"
     return (
         f"no log of attempt {attempt} is kept in {run}; there are those of "
         f"{', '.join(map(str, sorted(kept)))}"

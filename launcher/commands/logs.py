@@ -4,12 +4,14 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from job.errors import JobError
 from launcher.context import Context
 from launcher.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from launcher.log_lines import Line
     from launcher.logs import Selection
+    from launcher.state import Job
 
 NAME = "logs"
 HELP = "Show the logs of a job's replicas, merged."
@@ -20,7 +22,7 @@ earlier attempt) the logs come from there; a minute at most of a killed worker's
 examples:
   launcher logs vgg19-4f2a10 -f
   launcher logs vgg19-4f2a10 --replica worker-3 --since 10m
-  launcher logs vgg19-4f2a10 --previous          # of the containers before the last restart
+  launcher logs vgg19-4f2a10 --previous          # of before the last restart
   launcher logs vgg19-4f2a10 --attempt 1         # of the first start, from the run directory
   launcher logs runs/first                       # of a run here, or of a job that is gone"""
 
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", default="", metavar="TIME", help="only lines newer than 10m, 2h")
     parser.add_argument("--tail", type=int, metavar="N", help="only the last lines of each replica")
     parser.add_argument(
-        "-p", "--previous", action="store_true", help="of the containers before the last restart"
+        "-p", "--previous", action="store_true", help="of the start before the newest one"
     )
     parser.add_argument(
         "--attempt", type=int, metavar="N", help="of the Nth start, from the run directory"
@@ -62,40 +64,73 @@ def run(args: argparse.Namespace, context: Context) -> int:
     cluster = context.cluster()
     try:
         module, item = observe.find(cluster, args.name)
-    except NotFoundError:
+    except NotFoundError as error:
         if args.follow or not context.settings.run_root:
             raise
-        return _from_archive(args, selection, context)
+        return _from_archive(args, selection, context, said=str(error))
     if args.follow:
         _follow(args.name, context, selection, timestamps=args.timestamps)
         return 0
     job = module.read(item)
-    lines: Iterable[Line] = ()
     if args.attempt is None:
         found = cluster.list_all(resources.PODS, labels=f"{module.POD_LABEL}={job.name}")
         pods = [state_json.pod(pod) for pod in found]
         lines = logs.until_now(cluster, pods, selection, previous=args.previous)
-    if _print(lines, context, timestamps=args.timestamps):
-        return 0
+        if _print(lines, context, timestamps=args.timestamps):
+            gone = None if args.previous else logs.without_pods(job, pods, selection)
+            if gone:
+                _print_kept(job.run, gone, context)
+            return 0
+    _print_from_run(job, args, selection, context)
+    return 0
+
+
+def _print_from_run(
+    job: "Job", args: argparse.Namespace, selection: "Selection", context: Context
+) -> None:
+    """Print what a job that the cluster knows has left in its run directory."""
+    from launcher import logs
+
     if not job.run:
         raise NotFoundError(f"{job.name} has no logs: no pod of it has begun to write")
     if not job.over and args.attempt is None and not args.previous:
         raise NotFoundError(
             f"{job.name} has no logs yet; `launcher why {job.name}` says what it waits for"
         )
-    context.output.note(f"the pods have no such logs; from {job.run}:")
-    _print(logs.archived(job.run, selection, args.attempt), context, timestamps=False)
-    return 0
+    lines = list(logs.archived(job.run, selection, args.attempt, previous=args.previous))
+    context.output.note(f"from {job.run}:")
+    _print(lines, context, timestamps=False)
 
 
-def _from_archive(args: argparse.Namespace, selection: "Selection", context: Context) -> int:
+def _print_kept(run: str, gone: "Selection", context: Context) -> None:
+    """Print the logs of those whose pods were cleaned up before the others'."""
+    from launcher import logs
+
+    try:
+        lines = list(logs.archived(run, gone))
+    except (NotFoundError, JobError) as error:
+        context.output.warn(f"no pods of {', '.join(gone.replicas)} are left: {error}")
+        return
+    context.output.note(f"from {run}, since their pods are gone:")
+    _print(lines, context, timestamps=False)
+
+
+def _from_archive(
+    args: argparse.Namespace, selection: "Selection", context: Context, said: str = ""
+) -> int:
     """Print what a run left in its directory: its job is gone, or ran on this machine."""
     from launcher import logs, run_paths
 
     run_dir = run_paths.run_directory(args.name, context)
     if args.follow:
         raise UsageError(f"--follow needs a job in a cluster; {run_dir} is a run's directory")
-    _print(logs.archived(run_dir, selection, args.attempt), context, timestamps=False)
+    try:
+        lines = list(logs.archived(run_dir, selection, args.attempt, previous=args.previous))
+    except NotFoundError as error:
+        if args.attempt is not None or not said:
+            raise
+        raise NotFoundError(f"{said}; and {error}") from error
+    _print(lines, context, timestamps=False)
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from job.exit_codes import ExitCode
 from launcher.diagnosis.finding import clip
-from launcher.state import Pod, State, Time
+from launcher.state import Event, Pod, State, Time
 
 FOLLOW_ON = frozenset({ExitCode.PREEMPTED, ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED})
 """Codes of workers that ended because another one did."""
@@ -19,6 +19,9 @@ _OPERATOR_SAID = re.compile(
     r"terminated message: (?P<message>.*)",
     re.DOTALL,
 )
+_ERROR = re.compile(r"(?:^|\s)error: ")
+# A worker finds out within --peer_timeout_s, 60 s by default, that another one is gone.
+_ONE_RESTART_S = 90.0
 _OWN_CODE = ("/job/", "job/")
 
 
@@ -61,25 +64,43 @@ def first_crash(state: State) -> Crash | None:
 
 
 def remembered_crash(state: State) -> Crash | None:
-    """Find how a worker of a TFJob ended last, when its pod has been replaced already.
+    """Find how workers of a TFJob ended last, when their pods have been replaced already.
 
     The training operator deletes a pod that is to be restarted, and with it all that a kubelet
     knows of it; but it tells of each in an event.
     """
-    for event in reversed(state.events):
-        match = _OPERATOR_SAID.match(event.message) if event.kind == "TFJob" else None
-        if match:
-            replica = match["pod"].removeprefix(f"{state.job.name}-")
-            said, where = last_error(match["message"].splitlines())
-            return Crash(
-                pod=Pod(name=match["pod"], replica=replica, phase="Failed"),
-                exit_code=int(match["code"]),
-                reason=event.reason,
-                said=said if "error: " in match["message"] else "",
-                where=where,
-                when=event.last_seen,
-            )
-    return None
+    told = [crash for event in state.events if (crash := _told_by_operator(event, state))]
+    if not told:
+        return None
+    newest = told[-1]
+    causes = [one for one in told if one.exit_code not in FOLLOW_ON and _together(one, newest)]
+    return causes[-1] if causes else newest
+
+
+def _told_by_operator(event: Event, state: State) -> Crash | None:
+    match = _OPERATOR_SAID.match(event.message) if event.kind == "TFJob" else None
+    if match is None:
+        return None
+    # Events are read as one line each: of an error's line only the beginning can be found.
+    said = _ERROR.split(match["message"])[1:]
+    return Crash(
+        pod=Pod(
+            name=match["pod"],
+            replica=match["pod"].removeprefix(f"{state.job.name}-"),
+            phase="Failed",
+        ),
+        exit_code=int(match["code"]),
+        reason=event.reason,
+        said=clip(said[-1]) if said else "",
+        when=event.last_seen,
+    )
+
+
+def _together(one: Crash, other: Crash) -> bool:
+    """Whether two workers ended in one restart, as far as their times tell."""
+    if one.when is None or other.when is None:
+        return one is other
+    return abs((other.when - one.when).total_seconds()) <= _ONE_RESTART_S
 
 
 def _ending(pod: Pod) -> tuple[int | None, str]:

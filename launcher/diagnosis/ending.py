@@ -24,7 +24,8 @@ _REMEDIES = {
     ExitCode.NO_SPACE: ("give the workers more disk: --scratch-size, --cache-size",),
     ExitCode.DENIED: ("let the job's service account read the dataset and write the run directory "
                       "(see k8s/README.md, Workload Identity)",),
-    ExitCode.PEER_LOST: ("look at the worker that was lost first: launcher logs --previous",),
+    ExitCode.PEER_LOST: ("look at the worker that was lost first: "
+                         "launcher logs {name} --previous",),
     ExitCode.CLUSTER_NOT_FORMED: ("see why the other workers did not come: launcher status -v; "
                                   "a NetworkPolicy must let port 2222 through between them",),
     ExitCode.STORAGE_UNREACHABLE: ("check that pods reach the bucket (NetworkPolicy, firewall, "
@@ -185,7 +186,7 @@ def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
         level="failed" if over else "warning",
         sentence=sentence,
         evidence=_crash_evidence(state, crash),
-        mend=tuple(mend),
+        mend=tuple(each.format(name=job.name) for each in mend),
     )
 
 

@@ -125,6 +125,35 @@ SITUATIONS = [
         says=("worker-0 of mnist was killed", "64 GiB memory", "started again"),
     ),
     Situation(
+        name="the cause of a restart is told before its consequence, and no pod knows either",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running(), age=2), pod(1, state=running(), age=3)],
+        events=[
+            event("mnist", "Error", "Error pod mnist-worker-0 container tensorflow exitCode: 144 "
+                  "terminated message: no error: yet\nerror: lost worker 2", kind="TFJob", at=900),
+            event("mnist", "Error", "Error pod mnist-worker-1 container tensorflow exitCode: 137 "
+                  "terminated message: step 2/30\n", kind="TFJob", at=21),
+            event("mnist", "Error", "Error pod mnist-worker-0 container tensorflow exitCode: 144 "
+                  "terminated message: -----\nstep 2/30\nerror: lost worker 1 (w:2222)\n",
+                  kind="TFJob", at=20),
+        ],
+        expect="crashed", level="warning",
+        says=("worker-1 of mnist ended with exit code 137", "started again"),
+    ),
+    Situation(
+        name="of a restart only the consequence is known",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running(), age=2)],
+        events=[
+            event("mnist", "Error", "Error pod mnist-worker-0 container tensorflow exitCode: 144 "
+                  "terminated message: -----\nstep 2/30\nerror: lost worker 1 (w:2222)\n",
+                  kind="TFJob", at=20),
+        ],
+        expect="exit-peer-lost", level="warning",
+        says=("(another worker was lost): lost worker 1 (w:2222). It is",
+              "launcher logs mnist --previous"),
+    ),
+    Situation(
         name="a pod was deleted, and nothing but an event tells of it",
         job=failed_tfjob(),
         events=[event("mnist-worker-0", "Killing", "Stopping container tensorflow")],

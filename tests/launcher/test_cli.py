@@ -64,7 +64,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         (["render", "--profile", "x"], 3, "there is no launcher.yaml"),
         (["render", "--kubeconfig", "/nowhere", *RENDER[1:]], 2, "/nowhere cannot be read"),
         (["tensorboard", "nightly"], 3, "there is no folder runs/nightly/logs"),
-        (["logs", "nightly"], 3, "none are kept in runs/nightly"),
+        (["logs", "nightly"], 3, "no such logs are kept in runs/nightly"),
         (["status", "nightly"], 3, "runs/nightly is no run directory"),
         (["submit"], 2, "begin with `launcher init`"),
         (["submit", "--data=/nowhere"], 3, "there is no dataset in /nowhere; make one"),

@@ -9,8 +9,9 @@ import yaml
 
 from job import flags, layout, storage
 from job.config import TrainConfig
-from launcher import resources
+from launcher import labels, resources
 from launcher.cli import main
+from tests.launcher import shapes
 from tests.launcher.fake_apiserver import FakeApiServer
 
 DATASET = {
@@ -117,6 +118,36 @@ def test_init_offers_what_the_cluster_has(server: FakeApiServer, tmp_path: Path)
     assert found["queue"] == ["team-a"]
     assert found["backend"] == ["tfjob", "jobset"]
     assert "service_account" not in found
+
+
+def test_logs_of_pods_that_are_gone_come_from_the_run_directory(
+    job: list[str], server: FakeApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them, or those that were cleaned up before the others, or of an earlier start."""
+    run = f"{job[2].partition('=')[2]}/mnist"
+    for attempt, worker, text in ((1, 0, "old 0"), (1, 1, "old 1"), (2, 0, "new 0"), (2, 1, "new")):
+        path = layout.attempt_log(run, attempt, f"worker-{worker}")
+        storage.write_bytes(path, f"{text}\n".encode())
+    ended = shapes.tfjob(shapes.CREATED, shapes.condition("Succeeded"), **{labels.RUN: run})
+    server.put(ended)
+
+    assert main(["logs", "mnist"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "worker-0 | new 0\nworker-1 | new\n"
+    assert printed.err == f"from {run}:\n"
+    assert main(["logs", "mnist", "--previous", "--replica=1"]) == 0
+    assert capsys.readouterr().out == "worker-1 | old 1\n"
+    assert main(["logs", "mnist", "--attempt=7"]) == 3
+    assert "no log of attempt 7 is kept" in capsys.readouterr().err
+
+    server.put(shapes.pod(0, phase="Succeeded", state=shapes.ended(0)))
+    server.log("mnist-worker-0", "from the pod")
+    assert main(["logs", "mnist"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "worker-0 | from the pod\nworker-1 | new\n"
+    assert printed.err == f"from {run}, since their pods are gone:\n"
+    assert main(["logs", "mnist", "--replica=worker-0"]) == 0
+    assert capsys.readouterr().out == "worker-0 | from the pod\n"
 
 
 def submit(job: list[str], *flags: str) -> int:

@@ -135,7 +135,9 @@ def test_archived_logs_are_each_replicas_newest(tmp_path: Path) -> None:
     assert texts(list(logs.archived(run, logs.Selection(), attempt=1))) == ["worker-0: old"]
     with pytest.raises(NotFoundError, match=r"attempt 3 .* those of 1, 2, 10"):
         list(logs.archived(run, logs.Selection(), attempt=3))
-    with pytest.raises(NotFoundError, match="none are kept in"):
+    before = texts(list(logs.archived(run, logs.Selection(), previous=True)))
+    assert before == ["worker-0: old"]
+    with pytest.raises(NotFoundError, match="no such logs are kept in"):
         list(logs.archived(str(tmp_path / "nothing"), logs.Selection()))
 
 

@@ -32,6 +32,8 @@ from job.shard_cache import ShardCache
 
 Batch = Mapping[str, tf.Tensor]
 _MOST_THREADS = 32
+# While one thread holds the interpreter's lock, for a batch's copy into a tensor, others decode.
+_MORE_THREADS_THAN_CORES = 2
 _BATCHES_IN_HAND = 2
 
 
@@ -52,7 +54,7 @@ class Batches(Iterable[Batch]):
         self._load = load
 
     def __iter__(self) -> Iterator[Batch]:
-        threads = min(available_cores(), _MOST_THREADS)
+        threads = min(available_cores() + _MORE_THREADS_THAN_CORES, _MOST_THREADS)
         pending: deque[Future[Batch]] = deque()
         with self._open_source() as source:
             pool = ThreadPoolExecutor(threads, "input")
@@ -182,7 +184,8 @@ class _TrainingBatch:
         places = positions[:, 1:]
         examples = source.read(places)
         draws = uniforms(DRAWS, self.config.seed, positions[:, 0], examples.ids)
-        images = _black(len(places), self.config.image_size_px)
+        side = self.config.image_size_px
+        images = np.empty((len(places), side, side, 3), np.uint8)
         for row, encoded in enumerate(examples.encoded):
             try:
                 decode_for_training(encoded, draws[row], self.options, out=images[row])

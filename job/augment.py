@@ -94,15 +94,23 @@ _SCRATCH = _Scratch()
 def _decode(encoded: bytes) -> Image:
     """Decode into this thread's scratch memory."""
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
         # Strictness would refuse harmless oddities that job.make_tfrecords lets pass.
         image: Image = simplejpeg.decode_jpeg(
             encoded, "RGB", fastdct=False, fastupsample=False, strict=False,
-            buffer=_SCRATCH.of(height * width * 3),
+            buffer=_scratch_for(encoded),
         )  # fmt: skip
     except ValueError as error:
         raise DataError(f"not a JPEG image: {error}") from error
     return image
+
+
+def _scratch_for(encoded: bytes) -> Image | None:
+    """Give scratch memory that a JPEG fits in; none where its header is not understood."""
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
+    except KeyError:  # Its name for a chroma layout it does not know.
+        return None
+    return _SCRATCH.of(height * width * 3)
 
 
 def crop_side(shorter_side_px: int, draw: float, options: AugmentOptions) -> int:

@@ -138,16 +138,21 @@ def _plan_text(
     config: PredictConfig, listing: Listing, mine: Sequence[int], missing: Sequence[int]
 ) -> str:
     size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
-    text = f"{config.images} ({listing.kind}): {listing.count:,} images{size}"
+    text = f"{config.images} ({listing.kind}): {_many(listing.count, 'image')}{size}"
     task = f", task {config.task_index} of {config.num_tasks}" if config.num_tasks > 1 else ""
     there = (
         f", {len(mine) - len(missing)} of its parts are there" if len(missing) < len(mine) else ""
     )
-    return f"{text} in {listing.parts} parts{task}{there}"
+    return f"{text} in {_many(listing.parts, 'part')}{task}{there}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _totals(config: PredictConfig, counts: Counts) -> Iterator[str]:
-    yield f"{counts.seen:,} images: {counts.predicted:,} predicted, {counts.rejected:,} rejected"
+    images = _many(counts.seen, "image")
+    yield f"{images}: {counts.predicted:,} predicted, {counts.rejected:,} rejected"
     for reason, number in counts.reasons.items():
         yield f"  {reason}: {number:,}"
     if config.gallery:

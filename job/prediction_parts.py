@@ -6,8 +6,10 @@ matter who writes them, should the owner die in between; the part is finished on
 there. The summary, last, adds up the counts of all parts.
 """
 
+import contextlib
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +135,9 @@ class PartStore:
             return
         for part in range(self._listing.parts):
             storage.delete(self._note_path(part))
+        if not storage.is_remote(self._listing.output):
+            with contextlib.suppress(OSError):  # Another task may still write into it.
+                os.rmdir(os.path.dirname(self._note_path(0)))
 
     def read_rows(self, part: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Read a committed part back: its predictions and its rejects."""

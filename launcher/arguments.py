@@ -120,5 +120,9 @@ def add_sending(
         help="checks to leave out, by the names that `launcher check` prints, or `all`",
     )  # fmt: skip
     group.add_argument("--wait", action="store_true", help="wait for the end; exit with its cause")
+    group.add_argument(
+        "--timeout", default="", metavar="TIME",
+        help="with --wait: give up waiting after 30m, 12h, 7d; the job goes on",
+    )  # fmt: skip
     group.add_argument("--follow", action="store_true", help="show the logs until the end")
     add_output(group, "name", flags=output_flags)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from launcher import labels, yaml_text
+from launcher import labels, names, yaml_text
 from launcher.context import Context
 from launcher.errors import LauncherError, UsageError
 from launcher.settings import FIELDS
@@ -11,6 +11,15 @@ from launcher.settings_values import from_text
 
 if TYPE_CHECKING:
     from launcher.cluster import Cluster
+
+_CHECKS: dict[str, Callable[[str], None]] = {
+    "image": names.check_image,
+    "namespace": names.check_namespace,
+}
+
+
+def _anything(_: str) -> None:
+    """Take any value of the setting's type."""
 
 
 def look(cluster: "Cluster") -> dict[str, list[str]]:
@@ -48,20 +57,19 @@ def look(cluster: "Cluster") -> dict[str, list[str]]:
 
 
 def ask(
-    names: Sequence[str],
+    wanted: Sequence[str],
     answers: Mapping[str, Any],
     found: Mapping[str, Sequence[str]],
     context: Context,
 ) -> dict[str, Any]:
     """Ask for each setting that has no answer yet; an empty line takes the default or none."""
     complete = dict(answers)
-    context.output.note("Enter alone leaves a setting at its default.")
-    for name in names:
+    for name in wanted:
         if name in complete:
             continue
         field = FIELDS[name]
         offered = found.get(name)
-        hint = f" [{', '.join(offered)}]" if offered else ""
+        hint = f" (there: {', '.join(offered)})" if offered else ""
         hint += f" (e.g. {field.metadata['example']})" if field.metadata["example"] else ""
         while True:
             context.output.stderr.write(f"{name}: {field.metadata['help']}{hint}\n> ")
@@ -73,6 +81,7 @@ def ask(
                 break
             try:
                 complete[name] = from_text(field, line.strip(), name)
+                _CHECKS.get(name, _anything)(complete[name])
             except UsageError as error:
                 context.output.note(str(error))
                 continue

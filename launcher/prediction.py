@@ -87,8 +87,8 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
     tasks = max(1, min(tasks, len(missing)))
     size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
     rows = [
-        ("found", f"{listing.count:,} images ({listing.kind}){size}"),
-        ("tasks", f"{tasks} for {len(missing):,} missing of {listing.parts:,} parts"),
+        ("found", f"{listing.count:,} image{'s' * (listing.count != 1)} ({listing.kind}){size}"),
+        ("tasks", f"{tasks} for {len(missing):,} missing of {_parts(listing.parts)}"),
     ]
     if storage.is_remote(config.images):
         rows.append(
@@ -102,6 +102,10 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
     return Work(tasks, name, part_ranges.format_numbers(missing), rows=rows)
 
 
+def _parts(count: int) -> str:
+    return f"{count:,} part{'s' * (count != 1)}"
+
+
 def totals(output: str) -> list[str]:
     """Say how a finished prediction ended; nothing while it is not."""
     path = layout.summary_file(output)
@@ -109,7 +113,8 @@ def totals(output: str) -> list[str]:
         return []
     summary = json.loads(storage.read_bytes(path))
     lines = [
-        f"{summary['seen']:,} images: {summary['predicted']:,} predicted, "
+        f"{summary['seen']:,} image{'s' * (summary['seen'] != 1)}: "
+        f"{summary['predicted']:,} predicted, "
         f"{summary['rejected']:,} rejected"
     ]
     return lines + [f"  {reason}: {count:,}" for reason, count in summary["reasons"].items()]

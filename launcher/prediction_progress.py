@@ -46,8 +46,8 @@ class Pace:
     def __init__(self) -> None:
         self._first: tuple[Time, int] | None = None
 
-    def text(self, prediction: PredictionProgress, now: Time) -> str:
-        """Say how far it is, its rate, and the time that is left."""
+    def text(self, prediction: PredictionProgress, now: Time, *, over: bool = False) -> str:
+        """Say how far it is and, unless it is over, its rate and the time that is left."""
         if self._first is None:
             self._first = (now, prediction.images)
         since, images = self._first
@@ -56,6 +56,6 @@ class Pace:
         elapsed_s = (now - since) / datetime.timedelta(seconds=1)
         rate = (prediction.images - images) / elapsed_s if elapsed_s > 0 else 0.0
         left = prediction.total_images - prediction.images
-        if rate and left:
+        if rate and left and not over:
             text += f", {rate:,.1f} images/s, {units.format_seconds(left / rate)} left"
         return text

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from job import storage
 from launcher import labels
 from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError
@@ -12,8 +13,10 @@ def run_directory(run_or_job: str, context: Context) -> str:
 
     Raises:
         NotFoundError: It is a bare name that nothing is known of.
+        ConfigError: It is a URL of storage that is not supported.
     """
     if "/" in run_or_job:
+        storage.is_remote(run_or_job)  # Told of the path as it was typed, not of a file below it.
         return run_or_job
     job = job_object(run_or_job, context) or {}
     run = job.get("metadata", {}).get("annotations", {}).get(labels.RUN, "")

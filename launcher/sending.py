@@ -108,4 +108,4 @@ def _follow(spec: JobSpec, args: argparse.Namespace, context: Context) -> int:
     # The tasks of a prediction are many: waiting for it tells in one line how far they all are.
     if args.follow and spec.kind != "predict":
         logs.follow(spec.name, context)
-    return wait.until_done(spec.name, context)
+    return wait.until_done(spec.name, context, args.timeout)

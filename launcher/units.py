@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from launcher.errors import UsageError
 
@@ -83,3 +84,14 @@ def format_seconds(seconds: float) -> str:
     ]
     first = next((n for n, (count, _) in enumerate(parts) if count), 3)
     return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count) or "0s"
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Write an evaluation's numbers as the trainer's log does: top-1 14.75 %, loss 2.28."""
+    shares = {"top1": "top-1", "top5": "top-5"}
+    return ", ".join(
+        f"{shares[name]} {value:.2%}".replace("%", " %")
+        if name in shares
+        else f"{name} {value:.4g}"
+        for name, value in metrics.items()
+    )

@@ -119,7 +119,8 @@ def prediction_text(prediction: PredictionProgress) -> str:
     done = prediction.images / prediction.total_images
     return (
         f"[{_bar(done)}] {prediction.images:,} of {prediction.total_images:,} images, "
-        f"{prediction.parts:,} of {prediction.total_parts:,} parts"
+        f"{prediction.parts:,} of {prediction.total_parts:,} "
+        f"part{'s' * (prediction.total_parts != 1)}"
     )
 
 
@@ -156,8 +157,7 @@ def _training_rows(
     if checkpoint_step is not None:
         rows.append(("saved", f"checkpoint of step {checkpoint_step:,}"))
     if metrics:
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        rows.append(("best", numbers))
+        rows.append(("best", units.format_metrics(metrics)))
     return rows
 
 

@@ -75,7 +75,7 @@ def limits(subject: Subject) -> Iterator[Result]:
                 yield failed(
                     f"a worker asks for {quantities.show(resource, amount)}, {too} than the "
                     f"namespace's LimitRange allows ({quantities.show(resource, bound)})",
-                    "change --cpus, --memory or --gpus-per-worker",
+                    f"change {_size_flags(job)}",
                 )
     if not problems:
         yield ok("a worker is within the namespace's limits" if entries else "there are no limits")
@@ -126,12 +126,28 @@ def _verdict(subject: Subject, job: Job, found: Capacity, now: int, at_best: int
             f"{what}, {at_best} if nobody else were there",
             "it starts if the cluster's autoscaler adds nodes; launcher why shows its answer",
         )
-    largest = _largest(found, job)
+    if _no_gpus(found, job):
+        return failed(
+            f"it can never fit: no node has a GPU ({one} each)",
+            "use CPUs with --gpus 0, or add nodes with GPUs (and their device plugin)",
+        )
     return failed(
         f"it can never fit: {at_best} of {job.workers} workers would, if nobody else were there "
-        f"({one} each{largest})",
-        "ask for fewer GPUs or smaller workers: --gpus, --gpus-per-worker, --cpus, --memory",
+        f"({one} each{_largest(found, job)})",
+        f"ask for less: {_size_flags(job)}",
     )
+
+
+def _size_flags(job: Job) -> str:
+    """Name the flags of the job's command that say how large a worker is."""
+    if job.component == "train":
+        return "--gpus, --gpus-per-worker, --cpus, --memory"
+    return "--gpus, --cpus, --memory" if job.resources.get(labels.GPU) else "--cpus, --memory"
+
+
+def _no_gpus(found: Capacity, job: Job) -> bool:
+    wanted = bool(job.resources.get(labels.GPU)) and bool(found.nodes)
+    return wanted and not any(node.allocatable.get(labels.GPU) for node in found.nodes)
 
 
 def _largest(found: Capacity, job: Job) -> str:

@@ -16,7 +16,7 @@ examples:
       --data gs://my-bucket/food101 --run-root gs://my-bucket/runs"""
 
 _ASKED = (
-    "image", "namespace", "data", "run_root", "service_account", "accelerator", "queue", "backend",
+    "image", "data", "run_root", "service_account", "accelerator", "queue", "backend",
 )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", action="store_true", help="write to your configuration folder")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     settings.add_flags(
-        parser, *(name for name in _ASKED if name != "namespace"), "gpus", "gpus_per_worker",
+        parser, *_ASKED, "gpus", "gpus_per_worker",
         "workers", "cpus", "memory", "spot", "tensorboard_image", "image_pull_secret",
     )  # fmt: skip
 
@@ -51,7 +51,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not args.non_interactive:
         if not context.stdin.isatty():
             raise UsageError("nobody to ask: standard input is no terminal; use --non-interactive")
-        found = _look(args, context)
+        context.output.note("Enter alone leaves a setting at its default.")
+        # First, since queues and service accounts are those of a namespace.
+        answers = init_questions.ask(("namespace",), answers, {}, context)
+        found = _look(args, str(answers.get("namespace", "")), context)
         answers = init_questions.ask(_ASKED, answers, found, context)
     _write(path, init_questions.file_text(profile, answers))
     context.output.print(f"{path} written")
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _look(args: argparse.Namespace, context: Context) -> dict[str, list[str]]:
+def _look(args: argparse.Namespace, namespace: str, context: Context) -> dict[str, list[str]]:
     """Ask the cluster what there is to choose from; whatever cannot be seen is left out."""
     from launcher import cluster, init_questions, kubeconfig
 
@@ -67,13 +70,16 @@ def _look(args: argparse.Namespace, context: Context) -> dict[str, list[str]]:
         context.output.note("no cluster is configured here; answers are taken as they are")
         return {}
     files = kubeconfig.paths(args.kubeconfig or "", context.environ)
+    current = kubeconfig.current_namespace(
+        args.kubeconfig or "", args.context or "", context.environ
+    )
     try:
         there = cluster.connect(
             kubeconfig=os.pathsep.join(files) or None,
             context=args.context,
-            namespace=args.namespace or "default",
+            namespace=namespace or current or "default",
         )
-        context.output.note(f"asking {there.server} what it has")
+        context.output.note(f"asking {there.server} what it has in {there.namespace!r}")
         return init_questions.look(there)
     except LauncherError as error:
         context.output.note(f"the cluster cannot be asked: {error}")

@@ -80,7 +80,7 @@ def _used(metrics: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def _share(used: float | None, limit: float | None, unit: float, word: str) -> str:
     """Write `3.2 of 12 cores (27%)`."""
     if used is None:
-        return f"- of {limit / unit:g} {word}" if limit else "-"
+        return f"- of {limit / unit:.3g} {word}" if limit else "-"
     if not limit:
         return f"{used / unit:.1f} {word}"
-    return f"{used / unit:.1f} of {limit / unit:g} {word} ({used / limit:.0%})"
+    return f"{used / unit:.1f} of {limit / unit:.3g} {word} ({used / limit:.0%})"

@@ -37,15 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Wait."""
+    return _wait(args.name, context, until=args.until, timeout_s=_seconds(args.timeout))
+
+
+def until_done(name: str, context: Context, timeout: str = "") -> int:
+    """Wait until a job is over and give the exit code of its cause; for `submit --wait`."""
+    return _wait(name, context, until="done", timeout_s=_seconds(timeout))
+
+
+def _seconds(timeout: str) -> float:
     from launcher import units
 
-    timeout_s = units.parse_seconds(args.timeout, "--timeout") if args.timeout else float("inf")
-    return _wait(args.name, context, until=args.until, timeout_s=timeout_s)
-
-
-def until_done(name: str, context: Context) -> int:
-    """Wait until a job is over and give the exit code of its cause; for `submit --wait`."""
-    return _wait(name, context, until="done", timeout_s=float("inf"))
+    return units.parse_seconds(timeout, "--timeout") if timeout else float("inf")
 
 
 def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
@@ -86,7 +89,7 @@ def _line(word: str, state: "State", pace: "Pace") -> str:
 
     line = f"{state.job.name}: {word}, {phase.ready(state.job, state.pods)} workers"
     if state.prediction is not None:
-        line += f", {pace.text(state.prediction, state.now)}"
+        line += f", {pace.text(state.prediction, state.now, over=word in phase.OVER)}"
     progress = state.progress
     if word == "Running" and progress is not None and progress.total_steps:
         line += f", step {progress.step:,} of {progress.total_steps:,}"

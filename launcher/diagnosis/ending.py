@@ -45,7 +45,7 @@ def succeeded(state: State) -> Finding | None:
         begun = job.started or job.created
         assert begun is not None
         took = f" after {units.format_seconds((job.finished - begun).total_seconds())}"
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in state.metrics.items())
+    numbers = units.format_metrics(state.metrics)
     steps = f", {state.progress.step:,} steps" if state.progress else ""
     evidence = [f"best evaluation: {numbers}"] if numbers else []
     evidence += [f"run directory: {job.run}"] if job.run else []

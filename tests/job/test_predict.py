@@ -111,6 +111,7 @@ def test_every_image_is_predicted_or_rejected_with_a_reason(finished, images) ->
     reasons = {row["image"].rpartition("/")[2]: row["reason"] for row in rows(finished, "rejects")}
     assert reasons == REASON
     assert set(reasons.values()) <= set(REASONS)
+    assert not os.path.exists(os.path.dirname(layout.part_note(str(finished), "part")))
     summary = read_json(layout.summary_file(str(finished)))
     assert (summary["seen"], summary["predicted"], summary["rejected"]) == (44, 40, 4)
     assert summary["reasons"] == {"damaged": 1, "empty": 1, "unsupported_format": 2}

@@ -255,6 +255,6 @@ SITUATIONS = [
         },
         pods=[pod(0, phase="Succeeded", state=ended(0))],
         more={"metrics": {"top1": 0.8312, "top5": 0.9541}, **reported(state="done", step=23671)},
-        expect="succeeded", level="ok", says=("after 3h 30m", "23,671 steps", "top1 0.8312"),
+        expect="succeeded", level="ok", says=("after 3h 30m", "23,671 steps", "top-1 83.12 %"),
     ),
 ]  # fmt: skip

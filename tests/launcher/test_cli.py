@@ -65,6 +65,8 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         (["render", "--kubeconfig", "/nowhere", *RENDER[1:]], 2, "/nowhere cannot be read"),
         (["tensorboard", "nightly"], 3, "there is no folder runs/nightly/logs"),
         (["logs", "nightly"], 3, "no such logs are kept in runs/nightly"),
+        (["logs", "s3://bucket/run"], 2, "error: s3://bucket/run: s3:// is not supported"),
+        (["status", "s3://bucket/run"], 2, "error: s3://bucket/run: s3:// is not supported"),
         (["status", "nightly"], 3, "runs/nightly is no run directory"),
         (["submit"], 2, "begin with `launcher init`"),
         (["submit", "--data=/nowhere"], 3, "there is no dataset in /nowhere; make one"),
@@ -207,11 +209,14 @@ def test_init_asks_until_an_answer_fits() -> None:
         argparse.Namespace(),
         output=Output(io.StringIO(), said, {}),
         environ={},
-        stdin=io.StringIO("nvidia-l5\n\nswarm\njobset\n"),
+        stdin=io.StringIO("Vision\nvision\nnvidia-l5\n\nswarm\njobset\n"),
     )
     found = {"accelerator": ["nvidia-l4"], "backend": ["tfjob", "jobset"]}
-    answers = init_questions.ask(("accelerator", "queue", "backend"), {}, found, context)
-    assert answers == {"accelerator": "nvidia-l5", "backend": "jobset"}
-    assert "[nvidia-l4]" in said.getvalue()
+    answers = init_questions.ask(
+        ("namespace", "accelerator", "queue", "backend"), {}, found, context
+    )
+    assert "namespace 'Vision' must" in said.getvalue()
+    assert answers == {"namespace": "vision", "accelerator": "nvidia-l5", "backend": "jobset"}
+    assert "(there: nvidia-l4)" in said.getvalue()
     assert "the cluster has no 'nvidia-l5' now" in said.getvalue()
     assert "backend must be one of auto, tfjob, jobset, local, not 'swarm'" in said.getvalue()

@@ -179,6 +179,19 @@ def test_submit_says_what_it_sends_and_sends_what_render_prints(
     assert made["metadata"]["labels"] == manifest["metadata"]["labels"]  # type: ignore[index]
 
 
+def test_whoever_waits_may_give_up(
+    job: list[str], bucket: str, server: FakeApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--wait --timeout` ends with 5, for training as for tasks, and the job goes on."""
+    wait = ("--wait", "--timeout=1s")
+    assert submit(job, "--gpus=8", *wait) == 5
+    assert "nightly is not over yet" in capsys.readouterr().err
+    source = ("--source", f"{bucket}/images", "--output", f"{bucket}/out", "--name=records")
+    assert main(["make-tfrecords", *source, job[0], "--skip-checks=all", *wait]) == 5
+    assert server.object(resources.TFJOBS, "nightly") is not None
+    assert server.object(resources.JOBS, "records") is not None
+
+
 def test_submitting_twice_is_safe(
     job: list[str], server: FakeApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

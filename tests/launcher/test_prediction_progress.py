@@ -52,6 +52,8 @@ def test_rate_and_time_left_count_from_the_first_look() -> None:
     later = PredictionProgress(images=700, total_images=1000, parts=7, total_parts=10)
     text = pace.text(later, NOW + datetime.timedelta(seconds=100))
     assert text == "700 of 1,000 images (70%), 2.0 images/s, 2m 30s left"
+    ended = pace.text(later, NOW + datetime.timedelta(seconds=101), over=True)
+    assert ended == "700 of 1,000 images (70%)"  # A job that failed has nothing left.
 
 
 def test_status_shows_images_and_parts() -> None:

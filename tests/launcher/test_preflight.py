@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from job import layout
-from launcher import labels, preflight
+from job.config import RecordsConfig
+from launcher import commands, labels, preflight
 from launcher.checks import storage
 from launcher.checks.result import Result, Subject
+from launcher.cli import command_parser
 from launcher.cluster import Cluster
 from launcher.errors import DeniedError, LauncherError, UsageError
 from launcher.output import Output
@@ -21,7 +24,7 @@ from launcher.spec import JobSpec
 from tests.launcher import shapes
 from tests.launcher.cluster_fixtures import connect
 from tests.launcher.fake_apiserver import FakeApiServer
-from tests.launcher.spec_examples import train
+from tests.launcher.spec_examples import task, train
 
 Object = dict[str, Any]
 IN_STORAGE = ("data", "run")
@@ -156,6 +159,26 @@ def test_what_the_job_names_must_be_there(
 ) -> None:
     _, text = problem(ready, a_job(**change), check)
     assert words in text
+
+
+def test_without_any_gpu_the_way_out_is_named(ready: Cluster, server: FakeApiServer) -> None:
+    for letter in "ab":
+        server.put(shapes.node(f"node-{letter}", gpus=0))
+    level, text = problem(ready, a_job(), "room")
+    assert level == "failed"
+    assert "no node has a GPU" in text
+    assert "--gpus 0" in text
+
+
+def test_a_tasks_command_is_told_of_flags_that_it_has(ready: Cluster) -> None:
+    """Only training spreads GPUs over workers."""
+    config = RecordsConfig(source="gs://b/images", output="gs://b/data")
+    spec = task("make-tfrecords", config, config.output, cpus="900", service_account="trainer")
+    _, text = problem(ready, spec, "room")
+    named = set(re.findall(r"--[a-z-]+", text))
+    assert {"--cpus", "--memory"} <= named
+    parser = command_parser(commands.load("make-tfrecords"))
+    assert named <= set(parser._option_string_actions)
 
 
 def test_gpus_that_others_hold_are_a_warning(ready: Cluster, server: FakeApiServer) -> None:

@@ -12,19 +12,21 @@ EPILOG = """Completes commands, options, their fixed values and the names of job
 the program that an installation puts on the path.
 
 examples:
-  source <(launcher completion bash)
+  source <(launcher completion bash)                    # in ~/.bashrc
+  source <(launcher completion zsh)                     # in ~/.zshrc
   launcher completion fish > ~/.config/fish/completions/launcher.fish"""
 
 _JOBS = "launcher list -o name 2>/dev/null"
 _BASH = """\
 _launcher() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command="" word
-  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+  local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" command="" word prefix=""
+  for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD-1))}}"; do
     case " {commands} " in *" $word "*) command="$word"; break ;; esac
   done
-  # Bash takes --backend=tfjob for three words.
+  # Bash takes --backend=tfjob for three words, zsh for one.
   [[ "$current" == "=" ]] && current=""
   [[ "$previous" == "=" ]] && previous="${{COMP_WORDS[COMP_CWORD-2]}}"
+  case "$current" in --*=*) previous="${{current%%=*}}" prefix="$previous=" current="${{current#*=}}" ;; esac
   COMPREPLY=()
   case "$command $previous" in
 {values}
@@ -36,11 +38,14 @@ _launcher() {{
     "") COMPREPLY=($(compgen -W "{commands} --help --version" -- "$current")) ;;
 {options}
   esac
-  [[ -n "${{COMPREPLY[*]}}" || "$current" == -* ]] || COMPREPLY=($(compgen -f -- "$current"))
 }}
-complete -F _launcher launcher
+complete -o default -F _launcher launcher
 """  # noqa: E501
-_ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
+_ZSH = """\
+whence compdef >/dev/null || { autoload -Uz compinit && compinit }
+autoload -Uz +X bashcompinit && bashcompinit
+"""
+_PATHS = ("PATH", "FILE", "FOLDER")
 _JOB_ARGUMENTS = ("name", "job", "what", "run_or_job")
 
 
@@ -54,6 +59,8 @@ class _Words:
     choices: tuple[str, ...]
     """The fixed values of the command's own argument."""
     takes_job: bool
+    files: tuple[str, ...]
+    """The options whose value is a path."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,12 +98,19 @@ def _words(name: str) -> _Words:
         },
         choices=tuple(str(choice) for action in own for choice in action.choices or ()),
         takes_job=any(action.dest in _JOB_ARGUMENTS for action in own),
+        files=tuple(
+            option
+            for action in actions
+            if action.metavar in _PATHS
+            for option in action.option_strings
+        ),
     )
 
 
 def _bash(words: dict[str, _Words]) -> str:
     values = [
-        f'    "{name} {option}") COMPREPLY=($(compgen -W "{" ".join(fixed)}" -- "$current"))\n'
+        f'    "{name} {option}")\n'
+        f'      COMPREPLY=($(compgen -P "$prefix" -W "{" ".join(fixed)}" -- "$current"))\n'
         "      return ;;"
         for name, each in words.items()
         for option, fixed in each.values.items()
@@ -128,9 +142,14 @@ def _fish(words: dict[str, _Words]) -> str:
         for option in each.options:
             fixed = each.values.get(option)
             values = f" -x -a '{' '.join(fixed)}'" if fixed else ""
+            values = " -r -F" if option in each.files else values
             lines.append(f"complete -c launcher {seen} -l {option[2:]}{values}")
         lines += [f"complete -c launcher {seen} -a {word}" for word in each.choices]
         if each.takes_job:
             jobs = f"({_JOBS} | string replace -r '.*/' '')"
             lines.append(f'complete -c launcher {seen} -a "{jobs}"')
+            path = "string match -q '*/*' -- (commandline -ct)"
+            lines.append(
+                f'complete -c launcher -n "__fish_seen_subcommand_from {name}; and {path}" -F'
+            )
     return "\n".join(lines) + "\n"

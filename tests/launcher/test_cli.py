@@ -138,45 +138,6 @@ def test_init_writes_what_render_reads(capsys: pytest.CaptureFixture[str]) -> No
     assert manifest["metadata"]["annotations"]["food101/run"] == "gs://bucket/x: y/n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command is in the script, which the shell itself accepts."""
-    assert main(["completion", shell]) == 0
-    script = capsys.readouterr().out
-    assert all(name in script for name in commands.names())
-    if shell == "fish":
-        assert "-l backend -x -a 'auto tfjob jobset local'" in script
-
-
-@pytest.mark.parametrize(
-    ("words", "current", "completed"),
-    [
-        ("launcher su", 1, "submit suspend"),
-        ("launcher submit --max-r", 2, "--max-restarts"),
-        ("launcher submit --backend t", 3, "tfjob"),
-        ("launcher submit --backend = j", 4, "jobset"),
-        ("launcher submit --backend =", 3, "auto tfjob jobset local"),
-        ("launcher completion z", 2, "zsh"),
-        ("launcher why vgg", 2, "vgg19-a vgg19-b"),
-        ("launcher why --o", 2, "--output"),
-        ("launcher -n vision why ni", 4, "nightly"),
-    ],
-)
-def test_bash_completes(
-    words: str, current: int, completed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Commands, options, their values and the names of jobs, in bash itself."""
-    assert main(["completion", "bash"]) == 0
-    script = capsys.readouterr().out
-    jobs = "launcher() { printf '%s\\n' tfjob.kubeflow.org/{vgg19-a,vgg19-b,nightly}; }"
-    asked = f"COMP_WORDS=({words}); COMP_CWORD={current}; _launcher; echo ${{COMPREPLY[@]}}"
-    answer = subprocess.run(
-        ["bash", "-c", f"{script}\n{jobs}\n{asked}"], capture_output=True, text=True, check=True
-    )
-    assert answer.stdout == f"{completed}\n"
-    assert answer.stderr == ""
-
-
 def test_a_closed_pipe_is_no_error() -> None:
     """`launcher render | head -1` ends quietly."""
     code = f"import sys; from launcher.cli import main; sys.exit(main({[*RENDER]!r}))"

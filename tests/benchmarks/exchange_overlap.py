@@ -5,7 +5,8 @@
 Processes train the full-width VGG19 for a few steps over a link shaped to some Gbit/s. Each way to
 exchange is timed twice: `free`, where a bundle travels as soon as its gradients are there, as in
 training, and `after`, where all of them wait for the end of the backward pass. `alone` is the step
-without any exchange, and `predicted` what `job.scaling` makes of it: `alone` and the plan's time.
+without any exchange, and `predicted` what `job.scaling` says of so many workers from the speed of
+one alone and from what was measured of network and products before.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from job import cluster as cluster_module
-from job.config import TrainConfig
+from job.config import ScalingConfig, TrainConfig
 from job.exchange_plan import Link, Plan, plan_exchange
+from job.scaling import predict
 from job.vgg19_shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
@@ -52,7 +54,6 @@ def measure(rounds: int, batch: int) -> dict[str, Any]:
             seconds[name].append(time.perf_counter() - started)
     return {
         "link": link,
-        "planned_s": {mode: plan.planned.seconds for mode, plan in plans.items()},
         "seconds": {name: statistics.median(values) for name, values in seconds.items()},
     }
 
@@ -101,7 +102,19 @@ def make_steps(strategy: Any, batch: int, plans: dict[str, Plan]) -> dict[tuple[
     return {name: step(*name) for name in [("dense", "alone"), ("auto", "alone"), *VARIANTS]}
 
 
-def print_table(results: list[dict[str, Any]]) -> None:
+def predicted_s(mode: str, link: Link, workers: int, batch: int, alone_s: float) -> float:
+    """Ask `job.scaling` for a step's time, from a step that forms all gradients itself."""
+    config = ScalingConfig(
+        images_per_s=batch / alone_s,
+        per_replica_batch=batch,
+        num_classes=CLASSES,
+        product_tflops=link.product_gflops / 1e3,
+        hop_latency_us=link.hop_latency_s * 1e6,
+    )
+    return predict(config, workers, link.network_gbps, mode).step_s
+
+
+def print_table(results: list[dict[str, Any]], batch: int) -> None:
     """Print seconds per step, the slowest worker's, and which share of the exchange was hidden."""
     print("".join(f"{title:>13}" for title in HEADER))
     slowest = {
@@ -109,8 +122,8 @@ def print_table(results: list[dict[str, Any]]) -> None:
     }
     for mode in MODES:
         alone, after, free = (slowest[mode, when] for when in ("alone", "after", "free"))
-        # Like `job.scaling`, from a step that forms all gradients itself.
-        predicted = slowest["dense", "alone"] + results[0]["planned_s"][mode]
+        link, whole = results[0]["link"], slowest["dense", "alone"]
+        predicted = predicted_s(mode, link, len(results), batch, whole)
         hidden = (after - free) / (after - alone)
         numbers = (*(f"{number:.2f}" for number in (alone, after, free, predicted)),)
         cells = (mode, *numbers, f"{predicted / free:.2f}", f"{hidden:.0%}")
@@ -152,7 +165,7 @@ def main() -> None:
         f"{arguments.workers} workers, {where}, {arguments.batch} images each (measured before: "
         f"{link.network_gbps:g} Gbit/s, product {link.product_gflops:g} GFLOP/s)"
     )
-    print_table(results)
+    print_table(results, arguments.batch)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Where nobody asks to be asked, SIGTERM ends the process at once, in a container 
 import os
 import signal
 import threading
+import time
 import types
 from typing import Self
 
@@ -18,6 +19,9 @@ from job.exit_codes import ExitCode
 LEAVE_WITHIN_S = 10.0
 """For work that loses little by leaving at any time; nodes on spot prices give 15 s."""
 
+_ONE_REQUEST_S = 0.25
+"""Signals this close together are one request: Linux sends the signal of a parent's death
+(`launcher/local_processes.py`) once for each of the parent's threads."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -56,12 +60,16 @@ class StopRequest:
             self._timer.cancel()
 
     def _listen(self, reader: int) -> None:
+        asked_at = 0.0
         with open(reader, "rb", buffering=0) as pipe:
             while number := pipe.read(1):
                 if number[0] not in _SIGNALS:
                     continue
                 if self.requested:
+                    if time.monotonic() - asked_at < _ONE_REQUEST_S:
+                        continue
                     os._exit(ExitCode.PREEMPTED)
+                asked_at = time.monotonic()
                 self.requested = True
                 if self._leave_within_s is not None:
                     self._timer = threading.Timer(

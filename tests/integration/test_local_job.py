@@ -156,6 +156,16 @@ def test_a_reader_that_goes_away_ends_the_job_as_ctrl_c_does(digits_dataset, tmp
         assert len(checkpoints.committed_steps(str(tmp_path / "run"))) == 1
 
 
+def test_workers_whose_launcher_is_killed_save_and_leave(digits_dataset, tmp_path):
+    """Nobody would see or stop them."""
+    with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
+        workers = trainers(job)
+        job.kill()
+        _, alive = psutil.wait_procs(workers, timeout=TIMEOUT_S)
+        assert not alive
+        assert len(checkpoints.committed_steps(str(tmp_path / "run"))) == 1
+
+
 def test_a_full_and_then_a_read_only_disk_end_two_workers_with_the_checkpoint_intact(
     digits_dataset, tmp_path
 ):

@@ -37,7 +37,8 @@ part, count as lost: below 1, so that this process has left within that time."""
 _INTER_OP_THREADS = 16
 """Kernels and all-reduces that TensorFlow may have under way at once, at least. By default it is
 the number of cores; where those are few, the backward pass holds all threads, and no all-reduce
-begins before its end: 2 hid nothing of the exchange over 1 Gbit/s, 16 a third to a half."""
+begins before its end. Over 1 Gbit/s, 2 hid a tenth of a dense exchange and nothing of a planned
+one, 16 a third and a half."""
 _INTER_OP_VARIABLE = "TF_NUM_INTEROP_THREADS"
 _LOST_MEANWHILE = "the workers found each other, but one was lost before all were connected"
 _JOBSET_VARIABLES = ("JOBSET_NAME", "REPLICATED_JOB_NAME", "NUM_WORKERS")

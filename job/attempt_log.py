@@ -10,7 +10,9 @@ from job.errors import JobError
 from job.storage import PreconditionError
 
 EVERY_S = 60.0
-_FIRST_AFTER_S = 10.0
+# The number is claimed early, so that who asks for the attempt before this one gets it.
+_FIRST_AFTER_S = 2.0
+_SLOWING = 5.0
 # Of its time, at most this share goes into copies, however large the log grows.
 _MOST_BUSY = 0.1
 
@@ -18,9 +20,9 @@ _MOST_BUSY = 0.1
 class AttemptLog(threading.Thread):
     """Copies a log to `attempts/<n>/<replica>.log` whenever it has grown, until finished.
 
-    <n> is the replica's next free number. It is claimed with the first copy, by a write that
-    succeeds only where nothing is: attempts that overlap get numbers of their own. A copy that
-    fails is told of once and tried again after the next period: logs never end a run.
+    <n> is the replica's next free number. It is claimed with the first copy, even an empty one, by
+    a write that succeeds only where nothing is: attempts that overlap get numbers of their own. A
+    copy that fails is told of once and tried again after the next period: logs never end a run.
 
     A daemon: whoever ends does not wait for an outage to pass, see `finish`.
 
@@ -29,7 +31,7 @@ class AttemptLog(threading.Thread):
         run: Run directory, local or remote.
         replica: As the launcher names it, for example worker-0.
         warn: Takes one line if the log cannot be kept; called once at most, from this thread.
-        every_s: Shortest time between two copies, in seconds; the first one comes earlier.
+        every_s: Shortest time between two copies, in seconds; the first ones come sooner.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class AttemptLog(threading.Thread):
         self._warn = warn
         self._every_s = every_s
         self._path = ""
-        self._copied = 0
+        self._copied = -1
         self._warned = False
         self._closing = threading.Event()
 
@@ -61,7 +63,8 @@ class AttemptLog(threading.Thread):
         while not self._closing.wait(pause_s):
             started = time.monotonic()
             self._copy_if_grown()
-            pause_s = max(self._every_s, (time.monotonic() - started) / _MOST_BUSY)
+            pause_s = min(self._every_s, _SLOWING * pause_s)
+            pause_s = max(pause_s, (time.monotonic() - started) / _MOST_BUSY)
         self._copy_if_grown()
 
     def _copy_if_grown(self) -> None:

@@ -20,12 +20,17 @@ from job import flags, storage
 from job.attempt_log import AttemptLog
 from job.bounded_log import BoundedLog
 from job.errors import ConfigError
+from job.exit_codes import ExitCode
 from job.train_config import TrainConfig
 
 # How long the end of a pod may wait for the last copy. A node on spot prices gives 15 s in all,
 # of which the trainer may have taken 10.
-LAST_COPY_S = 10.0
+LAST_COPY_S = 5.0
 LAST_COPY_WHEN_ASKED_TO_LEAVE_S = 3.0
+
+# Of a worker that ended because of another one the end is told last: what is told first decides
+# whether a JobSet starts again, and the other one's supervisor has a last copy to make as well.
+_FOLLOW_ON = (ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED)
 
 # A copy that fails is tried again a minute later; of an outage it is the trainer that tells.
 _PATIENCE = storage.Patience(deadline_s=30.0, quiet_s=math.inf)
@@ -34,6 +39,7 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _HANDLED = (*_PASSED_ON, signal.SIGCHLD)
 _PR_SET_PDEATHSIG = 1
 _PIECE_BYTES = 64 << 10
+_POLL_S = 0.05
 _STDOUT, _STDERR = 1, 2
 
 
@@ -186,13 +192,13 @@ class _Supervisor:
     def _finish(self, archive: AttemptLog) -> None:
         ended_at = time.monotonic()
         archive.finish()
-        while archive.is_alive():
+        while archive.is_alive() or (self._code in _FOLLOW_ON and not self._asked_to_leave):
             asked = self._asked_to_leave
             limit_s = LAST_COPY_WHEN_ASKED_TO_LEAVE_S if asked else LAST_COPY_S
             left_s = ended_at + limit_s - time.monotonic()
             if left_s <= 0:
                 return
-            archive.join(min(left_s, 0.1))
+            time.sleep(min(left_s, _POLL_S))
 
 
 @contextlib.contextmanager

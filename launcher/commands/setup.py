@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if failed:
         raise failed[0]
     if not args.dry_run:
-        context.output.note(f"next: launcher check -n {context.namespace}")
+        context.output.note(f"next: launcher init -n {context.namespace}, then launcher check")
     return 0
 
 

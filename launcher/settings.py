@@ -61,7 +61,12 @@ class Settings:
         example="europe-docker.pkg.dev/my-project/food101/tensorboard:0.1.0",
     )  # fmt: skip
     image_pull_secret: str = setting("", "secret for a private registry", metavar="NAME")
-    data: str = setting("", "dataset directory, as make-tfrecords writes it", metavar="PATH", example="gs://my-bucket/food101")
+    data: str = setting(
+        "",
+        "dataset directory, as make-tfrecords writes it",
+        metavar="PATH",
+        example="gs://my-bucket/food101",
+    )
     run_root: str = setting(
         "", "folder of all runs; a job's run directory is RUN_ROOT/NAME", metavar="PATH",
         example="gs://my-bucket/runs",

@@ -35,7 +35,7 @@ class LogSync:
         self._local_dir = local_dir
         self._remote_dir = remote_dir
         self._every_s = every_s
-        self._copied: dict[str, tuple[int, int]] = {}
+        self._copied: dict[str, storage.Stat] = {}
         self._failing = False
         self._closing = threading.Event()
         # A daemon, so that a process that ends in an error does not wait for an outage to pass.
@@ -89,13 +89,7 @@ class LogSync:
             content = file.read()
         storage.write_bytes(storage.join(self._remote_dir, name), content)
 
-    def _versions(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Yield each file's name and what changes whenever it is written, read before its copy."""
-        for folder, _, names in os.walk(self._local_dir):
-            for name in sorted(names):
-                path = os.path.join(folder, name)
-                found = os.stat(path)
-                yield (
-                    os.path.relpath(path, self._local_dir),
-                    (found.st_size, found.st_mtime_ns),
-                )
+    def _versions(self) -> Iterator[tuple[str, storage.Stat]]:
+        """Yield each file's name and its state before its copy; half-written ones have none."""
+        for found in storage.list_files(self._local_dir):
+            yield os.path.relpath(found.path, self._local_dir), found

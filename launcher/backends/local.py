@@ -94,13 +94,13 @@ class _LocalJob:
         return exit_codes.FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
 
     def _attempt(self, number: int) -> Ended:
-        with self._log_folder(number) as folder:
+        with self._log_folder(number) as folder, self._scratch_folder() as scratch:
             ports = _free_ports(self._spec.workers)
             replicas = [
                 Replica(
                     name=name,
                     command=self._command(index),
-                    environ=self._environ_of(index, ports),
+                    environ=self._environ_of(index, ports) | scratch,
                     log_file=os.path.join(folder, f"{name}.log"),
                 )
                 for index, name in enumerate(self._names)
@@ -140,6 +140,18 @@ class _LocalJob:
         mine = range(index * gpus, (index + 1) * gpus)
         environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine)) if gpus else "-1"
         return environ
+
+    @contextmanager
+    def _scratch_folder(self) -> Iterator[dict[str, str]]:
+        """Give the workers' setting of a folder for temporary files that goes with the attempt.
+
+        A worker that is killed, or leaves without looking back, cleans nothing up itself.
+        """
+        if self._spec.kind == "make-tfrecords":  # It finds there what it goes on from.
+            yield {}
+            return
+        with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as folder:
+            yield {"TMPDIR": folder}
 
     @contextmanager
     def _log_folder(self, attempt: int) -> Iterator[str]:

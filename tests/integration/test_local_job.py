@@ -81,8 +81,11 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_ctrl_c_saves_and_leaves_and_the_second_one_kills(digits_dataset, tmp_path):
+def test_ctrl_c_saves_and_leaves_and_the_second_one_kills(digits_dataset, tmp_path, monkeypatch):
     """Once: 143 with a checkpoint. Twice: 137 although a worker stands still; nothing is left."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
         job.send_signal(signal.SIGINT)
         text = job.stdout.read()
@@ -103,6 +106,7 @@ def test_ctrl_c_saves_and_leaves_and_the_second_one_kills(digits_dataset, tmp_pa
         assert job.wait(TIMEOUT_S) == 137, text
         assert "killing the workers" in text
         assert not any(worker.is_running() for worker in workers)
+    assert not os.listdir(scratch)
 
 
 def test_a_second_sigterm_ends_a_worker_that_stands_in_a_collective(digits_dataset, tmp_path):

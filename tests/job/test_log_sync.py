@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from job import storage
+from job import storage, storage_local
 from job.config import TrainConfig
 from job.log_sync import LogSync
 from tests.fault_proxy import Fault, FaultProxy
@@ -50,6 +50,20 @@ def test_closing_copies_the_rest_and_only_what_changed(bucket: str, tmp_path: Pa
     assert storage.read_bytes(f"{bucket}/logs/train/events") == b"a"
     assert storage.read_bytes(f"{bucket}/logs/test/events") == b"b"
     assert storage.request_counts()["write"] == 2
+
+
+def test_what_is_half_written_is_not_copied(bucket: str, tmp_path: Path) -> None:
+    with LogSync(str(tmp_path), f"{bucket}/run", 0.01):
+        append(tmp_path / "events", "a")
+        with storage_local.atomic_file(str(tmp_path / "progress.json")) as file:
+            file.write(b"half")
+            file.flush()
+            eventually(lambda: storage.exists(f"{bucket}/run/events"))
+            append(tmp_path / "events", "b")
+            eventually(lambda: storage.stat(f"{bucket}/run/events").size == 2)
+            copied = [stat.path for stat in storage.list_files(bucket)]
+    assert copied == [f"{bucket}/run/events"]
+    assert storage.exists(f"{bucket}/run/progress.json")
 
 
 def test_nothing_is_sent_while_nothing_changes(

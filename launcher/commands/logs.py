@@ -93,7 +93,7 @@ def _print_from_run(
 
     if not job.run:
         raise NotFoundError(f"{job.name} has no logs: no pod of it has begun to write")
-    if not job.over and args.attempt is None and not args.previous:
+    if not (job.over or job.suspended or args.attempt is not None or args.previous):
         raise NotFoundError(
             f"{job.name} has no logs yet; `launcher why {job.name}` says what it waits for"
         )

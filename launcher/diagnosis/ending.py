@@ -180,7 +180,8 @@ def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
         sentence += " It is started again."
     if spent:
         sentence += f" All {job.max_restarts} restarts are used up."
-    mend = _REMEDIES.get(crash.exit_code, (f"see its log: launcher logs {job.name}",))
+    which = " --previous" if crash.when else ""  # Its pod is a new one already.
+    mend = _REMEDIES.get(crash.exit_code, (f"see its log: launcher logs {{name}}{which}",))
     return Finding(
         situation=_situation(crash.exit_code, spent=spent),
         level="failed" if over else "warning",

@@ -138,7 +138,8 @@ SITUATIONS = [
                   kind="TFJob", at=20),
         ],
         expect="crashed", level="warning",
-        says=("worker-1 of mnist ended with exit code 137", "started again"),
+        says=("worker-1 of mnist ended with exit code 137", "started again",
+              "launcher logs mnist --previous"),
     ),
     Situation(
         name="of a restart only the consequence is known",

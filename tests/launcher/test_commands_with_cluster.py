@@ -140,6 +140,11 @@ def test_logs_of_pods_that_are_gone_come_from_the_run_directory(
     assert main(["logs", "mnist", "--attempt=7"]) == 3
     assert "no log of attempt 7 is kept" in capsys.readouterr().err
 
+    server.put(shapes.tfjob(shapes.CREATED, suspend=True, **{labels.RUN: run}))
+    assert main(["logs", "mnist", "--replica=1"]) == 0
+    assert capsys.readouterr().out == "worker-1 | new\n"
+    server.put(ended)
+
     server.put(shapes.pod(0, phase="Succeeded", state=shapes.ended(0)))
     server.log("mnist-worker-0", "from the pod")
     assert main(["logs", "mnist"]) == 0

@@ -83,3 +83,7 @@ class StorageUnreachableError(JobError):
     """Storage kept failing until the deadline of the retries."""
 
     exit_code = ExitCode.STORAGE_UNREACHABLE
+
+
+class HelpRequested(Exception):  # noqa: N818 - it is no error
+    """`--help` stands among the arguments."""

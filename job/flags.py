@@ -13,6 +13,7 @@ from absl import flags
 
 from job import config as config_module
 from job.errors import ConfigError
+from job.errors import HelpRequested as HelpRequested
 from job.options import did_you_mean, is_required, value_types
 
 ConfigT = TypeVar("ConfigT")
@@ -24,10 +25,6 @@ _DEFINERS = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_boolean,
 }
-
-
-class HelpRequested(Exception):  # noqa: N818 - it is no error
-    """`--help` stands among the arguments."""
 
 
 def parse(config_class: type[ConfigT], args: Sequence[str]) -> ConfigT:
@@ -48,8 +45,9 @@ def parse(config_class: type[ConfigT], args: Sequence[str]) -> ConfigT:
         positional = values(["", *args])[1:]
     except flags.UnrecognizedFlagError as error:
         known = [f"--{field.name}" for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+        close = did_you_mean(f"--{error.flagname}", known)
         raise ConfigError(
-            f"unknown flag --{error.flagname}" + did_you_mean(f"--{error.flagname}", known)
+            f"unknown flag --{error.flagname}" + (close or "; --help lists them all")
         ) from error
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from error

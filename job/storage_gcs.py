@@ -21,9 +21,8 @@ from job.storage_retry import DamagedTransferError, Operation, Policy
 from job.storage_session import RequestCounts, connect, identity
 
 _LISTED = "items(name,size,generation,crc32c),nextPageToken"
-# The client keeps one chunk in memory. GCS answers each with about 0.2 s of latency, and
-# fake-gcs-server copies with each all that came before it.
-_UPLOAD_CHUNK_BYTES = 256 << 20
+# The client keeps one chunk in memory, and GCS answers each with about 0.2 s of latency.
+_UPLOAD_CHUNK_BYTES = 64 << 20
 _ONE_REQUEST_BYTES = 8 << 20  # the client's own limit
 _ATTEMPT = "upload-attempt"
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from job.errors import ConfigError, JobError
+from job.errors import ConfigError, HelpRequested, JobError
 from launcher import arguments, commands
 from launcher.context import Context
 from launcher.errors import LauncherError, UsageError
@@ -105,7 +105,11 @@ def _dispatch(argv: list[str], output: Output) -> int:
         if "job_flags" not in args:
             raise UsageError(f"{command.NAME} takes no flags after --")
         args.job_flags = job_flags
-    return command.run(args, Context(args, output=output, environ=os.environ, stdin=sys.stdin))
+    try:
+        return command.run(args, Context(args, output=output, environ=os.environ, stdin=sys.stdin))
+    except HelpRequested:
+        output.print(_help_on_job_flags(command.NAME, args.job_config))
+        return 0
 
 
 def command_parser(command: commands.Command) -> _Parser:
@@ -121,6 +125,17 @@ def command_parser(command: commands.Command) -> _Parser:
     arguments.add_common(parser)
     parser.usage = parser.usage_line().replace("%", "%%")
     return parser
+
+
+def _help_on_job_flags(command: str, job_config: type[Any]) -> str:
+    """Write what `launcher COMMAND ... -- --help` shows."""
+    from job import flags
+
+    return flags.help_text(
+        job_config,
+        f"launcher {command} [options] --",
+        "Flags of the job itself. Where it reads and writes is said by the command's own options.",
+    )
 
 
 def overview() -> str:

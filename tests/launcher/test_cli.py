@@ -50,6 +50,24 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
+    ("argv", "flag"),
+    [
+        (RENDER, "--learning_rate=X"),
+        (["make-tfrecords", "--source=a", "--output=b"], "--shorter_side="),
+        (["predict", "--model=a", "--images=b", "--output=c"], "--top_k="),
+    ],
+)
+def test_the_flags_of_the_job_have_help_too(
+    argv: list[str], flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`-- --help` lists what may stand behind the dashes."""
+    assert main([*argv, "--", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: launcher {argv[0]} [options] -- ")
+    assert flag in text
+
+
+@pytest.mark.parametrize(
     ("argv", "code", "message"),
     [
         (["sumbit"], 2, "unknown command 'sumbit'; did you mean submit?"),
@@ -58,6 +76,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         ([*RENDER, "--epochs=3"], 2, "goes after --: launcher render -- --epochs=VALUE"),
         ([*RENDER, "--zz=3"], 2, "flags of the job itself go after --"),
         ([*RENDER, "--", "--epoch=3"], 2, "unknown flag --epoch; did you mean '--epochs'?"),
+        ([*RENDER, "--", "--optimiser=a"], 2, "unknown flag --optimiser; --help lists them all"),
         ([*RENDER, "--gpus", "many"], 2, "--gpus must be a whole number"),
         ([*RENDER, "--name", "A B"], 2, "try 'a-b'"),
         (["version", "--", "x"], 2, "version takes no flags after --"),

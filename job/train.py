@@ -134,6 +134,10 @@ class Trainer:
             self._say_hello(first_step)
             if restored and self._evaluation_due(first_step) and not restored.manifest.metrics:
                 self._evaluate(first_step)  # The attempt before ended between save and evaluation.
+            elif not restored and self._total_steps == 0:
+                # --steps=0 measures and keeps what training would start from.
+                metrics, best = self._evaluate(0)
+                self._save(0, metrics, best=best)
             self._loop(first_step)
             self._output.progress.say(
                 f"trained to step {self._total_steps:,}; next: python -m job.evaluate "

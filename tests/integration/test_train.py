@@ -80,6 +80,16 @@ def test_a_finished_run_started_again_changes_nothing(digits_dataset, tmp_path):
     assert_same_bits(before, weights(tmp_path))
 
 
+def test_no_steps_at_all_measure_and_keep_what_training_would_start_from(digits_dataset, tmp_path):
+    """`--steps=0` says what fine-tuning adds to, and `--resume` may go on from it."""
+    train(config(digits_dataset, tmp_path / "before", "--steps=0"))
+    found = checkpoints.find_checkpoint(str(tmp_path / "before"), "best")
+    assert (found.step, "top1" in found.manifest.metrics) == (0, True)
+    train(config(digits_dataset, tmp_path / "before", "--steps=3", "--resume"))
+    train(config(digits_dataset, tmp_path / "whole", "--steps=3"))
+    assert_same_bits(weights(tmp_path / "before"), weights(tmp_path / "whole"))
+
+
 def test_sigterm_saves_this_step_and_leaves_with_143(digits_dataset, tmp_path):
     args = ["--steps=100000", "--log_every_s=0.2", "--save_every_s=1000"]
     command = [

@@ -111,10 +111,20 @@ def exchange_known_numbers(strategy: Any, mode: str, workers: list[Any], own: in
     step = tf.function(
         lambda given: strategy.run(lambda *parts: exchange(plan, *parts), given), autograph=False
     )
+    # A worker that has its sums may not have given the other one all of its own part yet. Once both
+    # have come to the barrier, they have.
+    barrier = tf.function(
+        lambda: strategy.run(
+            lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0))
+        ),
+        autograph=False,
+    )
     step(given)
+    barrier()
     before = sent_bytes()
     for _ in range(ROUNDS):
         reduced = step(given)
+    barrier()
     sent = (sent_bytes() - before) / ROUNDS
     expected = {name: sum(worker[0][name] for worker in workers) for name in QUARTER}
     return {

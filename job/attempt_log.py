@@ -87,12 +87,9 @@ class AttemptLog(threading.Thread):
             self._path = self._claim(content)
 
     def _claim(self, content: bytes) -> str:
-        name = f"{self._replica}.log"
-        found = (
-            stat.path.split("/")[-2:] for stat in storage.list_files(layout.attempts_dir(self._run))
-        )
-        taken = [int(number) for number, file in found if file == name and number.isdecimal()]
-        number = max(taken, default=0) + 1
+        files = storage.list_files(layout.attempts_dir(self._run))
+        found = [parsed for file in files if (parsed := layout.parse_attempt_log(file.path))]
+        number = max((n for n, replica in found if replica == self._replica), default=0) + 1
         while True:
             path = layout.attempt_log(self._run, number, self._replica)
             try:

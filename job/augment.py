@@ -76,7 +76,7 @@ def decode_for_training(
 
 
 class _Scratch(threading.local):
-    """Where this thread decodes to: fresh memory for every image costs a third of its decoding."""
+    """Where this thread decodes to: fresh memory for each image can cost a third more."""
 
     def __init__(self) -> None:
         self._pixels = np.empty(0, np.uint8)

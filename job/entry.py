@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from job import flags, storage
-from job.errors import ConfigError, DeniedError, JobError, NoSpaceError, PreemptedError
+from job.errors import (
+    ConfigError,
+    DeniedError,
+    HelpRequested,
+    JobError,
+    NoSpaceError,
+    PreemptedError,
+)
 from job.exit_codes import ExitCode
 
 ConfigT = TypeVar("ConfigT")
@@ -43,7 +50,7 @@ def run(
         logging.getLogger(talkative).setLevel(logging.ERROR)
     try:
         config = flags.parse(config_class, sys.argv[1:] if args is None else args)
-    except flags.HelpRequested:
+    except HelpRequested:
         print(flags.help_text(config_class, program, description))
         return ExitCode.DONE
     except ConfigError as error:

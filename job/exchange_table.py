@@ -3,6 +3,7 @@
 import itertools
 
 from job.exchange_plan import Cost, Plan, VariablePlan
+from job.words import many
 
 _HEADER = ("variables", "travel as", "MB dense", "MB planned", "ms dense", "ms planned")
 _MEGA = 1e6
@@ -54,8 +55,8 @@ def _latency_row(plan: Plan) -> tuple[str, ...]:
     dense = plan.dense.seconds - sum(v.dense.seconds for v in plan.variables)
     planned = plan.planned.seconds - sum(v.planned.seconds for v in plan.variables)
     gather = "1 gather, " if plan.factor_names else ""
-    many = f"{gather}{len(plan.bundles)} all-reduce{'s' * (len(plan.bundles) != 1)}"
-    return ("latency of messages", many, *_numbers(Cost(0.0, dense), Cost(0.0, planned)))
+    messages = gather + many(len(plan.bundles), "all-reduce")
+    return ("latency of messages", messages, *_numbers(Cost(0.0, dense), Cost(0.0, planned)))
 
 
 def _numbers(dense: Cost, planned: Cost) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from absl import flags
 
 from job import config as config_module
-from job.errors import ConfigError
-from job.errors import HelpRequested as HelpRequested
+from job.errors import ConfigError, HelpRequested
 from job.options import did_you_mean, is_required, value_types
 
 ConfigT = TypeVar("ConfigT")

@@ -15,6 +15,7 @@ SAVED_MODEL_FILE = "saved_model.pb"
 CLASSES_FILE = "classes.txt"
 
 _STEP = re.compile(r"step-(\d{8,})")
+_ATTEMPT_LOG = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.log$")
 _PREDICTIONS = re.compile(
     r"(part|rejects)-\d{5,}-of-\d{5,}\.(jsonl|parquet)"
     r"|summary\.json|predictions\.json|gallery\.html|(counts|listing)/.*"
@@ -131,6 +132,12 @@ def attempts_dir(run: str) -> str:
 def attempt_log(run: str, attempt: int, replica: str) -> str:
     """Locate the log of one replica in one attempt."""
     return join(attempts_dir(run), str(attempt), f"{replica}.log")
+
+
+def parse_attempt_log(path: str) -> tuple[int, str] | None:
+    """Give attempt and replica of such a path; None for others."""
+    match = _ATTEMPT_LOG.search(path)
+    return (int(match[1]), match[2]) if match else None
 
 
 # Model

@@ -24,6 +24,7 @@ from job.prediction_gallery import write_gallery
 from job.prediction_parts import Counts, PartStore, summary_of
 from job.stop_request import LEAVE_WITHIN_S, StopRequest
 from job.storage_interface import NotFoundError, PreconditionError
+from job.words import many
 
 PLAN_FORMAT = 1
 _log = logging.getLogger(__name__)
@@ -138,20 +139,16 @@ def _plan_text(
     config: PredictConfig, listing: Listing, mine: Sequence[int], missing: Sequence[int]
 ) -> str:
     size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
-    text = f"{config.images} ({listing.kind}): {_many(listing.count, 'image')}{size}"
+    text = f"{config.images} ({listing.kind}): {many(listing.count, 'image')}{size}"
     task = f", task {config.task_index} of {config.num_tasks}" if config.num_tasks > 1 else ""
     there = (
         f", {len(mine) - len(missing)} of its parts are there" if len(missing) < len(mine) else ""
     )
-    return f"{text} in {_many(listing.parts, 'part')}{task}{there}"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return f"{text} in {many(listing.parts, 'part')}{task}{there}"
 
 
 def _totals(config: PredictConfig, counts: Counts) -> Iterator[str]:
-    images = _many(counts.seen, "image")
+    images = many(counts.seen, "image")
     yield f"{images}: {counts.predicted:,} predicted, {counts.rejected:,} rejected"
     for reason, number in counts.reasons.items():
         yield f"  {reason}: {number:,}"

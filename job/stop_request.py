@@ -21,7 +21,7 @@ LEAVE_WITHIN_S = 10.0
 
 _ONE_REQUEST_S = 0.25
 """Signals this close together are one request: Linux sends the signal of a parent's death
-(`launcher/local_processes.py`) once for each of the parent's threads."""
+(`job/parent_death.py`) once for each of the parent's threads."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -7,7 +7,6 @@ process's own. It takes 20 MB of memory, and 60 MB once google-cloud-storage is 
 """
 
 import contextlib
-import ctypes
 import math
 import os
 import selectors
@@ -16,10 +15,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from job import flags, storage
+from job import flags, parent_death, storage
 from job.attempt_log import AttemptLog
 from job.bounded_log import BoundedLog
-from job.errors import ConfigError
+from job.errors import ConfigError, HelpRequested
 from job.exit_codes import ExitCode
 from job.train_config import TrainConfig
 
@@ -37,7 +36,6 @@ _PATIENCE = storage.Patience(deadline_s=30.0, quiet_s=math.inf)
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _HANDLED = (*_PASSED_ON, signal.SIGCHLD)
-_PR_SET_PDEATHSIG = 1
 _PIECE_BYTES = 64 << 10
 _POLL_S = 0.05
 _STDOUT, _STDERR = 1, 2
@@ -93,8 +91,7 @@ def _training_flags(command: Sequence[str]) -> Sequence[str] | None:
 
 def _die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent_death.signal_me(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
 
@@ -144,7 +141,7 @@ class _Supervisor:
     def _archive(self, replica: str, args: Sequence[str]) -> AttemptLog | None:
         try:
             run = flags.parse(TrainConfig, args).run
-        except (ConfigError, flags.HelpRequested):
+        except (ConfigError, HelpRequested):
             return None  # The trainer says what is wrong.
         storage.reconnect(_PATIENCE)
         archive = AttemptLog(self._log, run, replica, self._warn)

@@ -41,6 +41,7 @@ from job.slim_checkpoint import load_weights
 from job.stop_request import StopRequest
 from job.train_step import StepResult, TrainStep
 from job.vgg19 import VGG19
+from job.words import many
 
 _log = logging.getLogger(__name__)
 
@@ -262,7 +263,7 @@ class Trainer:
             f"{self._dataset.name}: {len(self._dataset.classes)} classes, "
             f"{self._dataset.splits['train'].examples:,} training images; "
             f"steps {first_step:,} to {self._total_steps:,} with batches of "
-            f"{config.global_batch_size} on {replicas} replica{'s' if replicas > 1 else ''}, "
+            f"{config.global_batch_size} on {many(replicas, 'replica')}, "
             f"{self._precision.name}; run directory {config.run}"
         )
         if replicas > 1:

@@ -5,22 +5,18 @@ alone, and are tied to it: if it dies, they get SIGTERM.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from job import parent_death
 from job.exit_codes import FIRST_RETRYABLE, ExitCode
 
-# Loaded before any fork: between fork and exec a child must not load anything.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.1
 _FOLLOW_ON = (ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED)
 
@@ -167,5 +163,4 @@ def _copy(replica: Replica, stream: IO[str], write_line: Callable[[str, str], No
 
 def _tie_to_launcher() -> None:
     """Ask the kernel, in the child, for SIGTERM at the launcher's death."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent_death.signal_me(signal.SIGTERM)

@@ -6,6 +6,7 @@ A name that is too long makes a TFJob whose pods can never be created, so it is 
 
 import re
 
+from job.words import many
 from launcher.errors import UsageError
 
 DNS_LABEL_LENGTH = 63
@@ -48,8 +49,8 @@ def check_job_name(name: str, backend: str, workers: int) -> None:
         )
     if len(name) > longest:
         raise UsageError(
-            f"name {name!r} has {len(name)} characters; a {backend} of {workers} "
-            f"worker{'s' * (workers != 1)} may have {longest}, or its pods' names get too long; "
+            f"name {name!r} has {len(name)} characters; a {backend} of "
+            f"{many(workers, 'worker')} may have {longest}, or its pods' names get too long; "
             f"try {suggest(name, longest)!r}"
         )
 

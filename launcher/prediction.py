@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from job import layout, storage
 from job.config import PredictConfig
+from job.words import many
 from launcher import provenance
 from launcher.errors import UsageError
 
@@ -87,8 +88,8 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
     tasks = max(1, min(tasks, len(missing)))
     size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
     rows = [
-        ("found", f"{listing.count:,} image{'s' * (listing.count != 1)} ({listing.kind}){size}"),
-        ("tasks", f"{tasks} for {len(missing):,} missing of {_parts(listing.parts)}"),
+        ("found", f"{many(listing.count, 'image')} ({listing.kind}){size}"),
+        ("tasks", f"{tasks} for {len(missing):,} missing of {many(listing.parts, 'part')}"),
     ]
     if storage.is_remote(config.images):
         rows.append(
@@ -102,10 +103,6 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
     return Work(tasks, name, part_ranges.format_numbers(missing), rows=rows)
 
 
-def _parts(count: int) -> str:
-    return f"{count:,} part{'s' * (count != 1)}"
-
-
 def totals(output: str) -> list[str]:
     """Say how a finished prediction ended; nothing while it is not."""
     path = layout.summary_file(output)
@@ -113,8 +110,7 @@ def totals(output: str) -> list[str]:
         return []
     summary = json.loads(storage.read_bytes(path))
     lines = [
-        f"{summary['seen']:,} image{'s' * (summary['seen'] != 1)}: "
-        f"{summary['predicted']:,} predicted, "
+        f"{many(summary['seen'], 'image')}: {summary['predicted']:,} predicted, "
         f"{summary['rejected']:,} rejected"
     ]
     return lines + [f"  {reason}: {count:,}" for reason, count in summary["reasons"].items()]

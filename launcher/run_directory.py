@@ -13,8 +13,6 @@ from job.storage import NotFoundError
 from launcher import patience, state_json
 from launcher.state import PredictionProgress, Progress
 
-_LOG = re.compile(r"(\d+)/([^/]+)\.log$")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
@@ -83,11 +81,10 @@ def archived_logs(run: str) -> list[ArchivedLog]:
         paths = [stat.path for stat in storage.list_files(layout.attempts_dir(run))]
     except NotFoundError:
         return []
-    found = [(path, _LOG.search(path)) for path in paths]
     logs = [
-        ArchivedLog(attempt=int(match[1]), replica=match[2], path=path)
-        for path, match in found
-        if match
+        ArchivedLog(attempt=parsed[0], replica=parsed[1], path=path)
+        for path in paths
+        if (parsed := layout.parse_attempt_log(path))
     ]
     return sorted(logs, key=lambda log: (log.attempt, _natural(log.replica)))
 

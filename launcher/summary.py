@@ -1,6 +1,7 @@
 """What `submit` says before it sends anything: the job in a few lines a person can check."""
 
 from job.config import TrainConfig
+from job.words import many
 from launcher import units
 from launcher.dataset_facts import DatasetFacts
 from launcher.estimate import Estimate
@@ -36,7 +37,7 @@ def _start(config: TrainConfig) -> str:
 
 def _size(spec: JobSpec) -> str:
     resources = spec.resources
-    each = f"{resources.gpus} GPU{'s' * (resources.gpus != 1)}"
+    each = many(resources.gpus, "GPU")
     if not resources.gpus:
         each = f"{resources.millicpus / 1000:g} CPUs"
     if spec.backend == "local":
@@ -44,7 +45,7 @@ def _size(spec: JobSpec) -> str:
     where = [word for word in (spec.scheduling.accelerator, "spot" * spec.scheduling.spot) if word]
     details = f" ({', '.join(where)})" if where else ""
     queue = f" in queue {spec.scheduling.queue}" if spec.scheduling.queue else ""
-    workers = f"{spec.workers} worker{'s' * (spec.workers != 1)}"
+    workers = many(spec.workers, "worker")
     return f"{workers} x {each}{details}, as {_KINDS[spec.backend]}{queue}"
 
 
@@ -56,8 +57,7 @@ def _steps(config: TrainConfig, estimate: Estimate) -> str:
     length = f"{config.epochs:g} epochs" if config.steps is None else "--steps"
     return (
         f"{estimate.steps:,} of {config.global_batch_size} images ({length}), "
-        f"{estimate.per_replica_batch} on each of {estimate.replicas} "
-        f"replica{'s' * (estimate.replicas != 1)}"
+        f"{estimate.per_replica_batch} on each of {many(estimate.replicas, 'replica')}"
     )
 
 

@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from job.words import many
 from launcher import labels, phase, units
 from launcher.diagnosis.finding import Finding
 from launcher.output import Output
@@ -119,8 +120,7 @@ def prediction_text(prediction: PredictionProgress) -> str:
     done = prediction.images / prediction.total_images
     return (
         f"[{_bar(done)}] {prediction.images:,} of {prediction.total_images:,} images, "
-        f"{prediction.parts:,} of {prediction.total_parts:,} "
-        f"part{'s' * (prediction.total_parts != 1)}"
+        f"{prediction.parts:,} of {many(prediction.total_parts, 'part')}"
     )
 
 

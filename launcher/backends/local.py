@@ -211,13 +211,9 @@ def _next_attempt(spec: JobSpec) -> int:
     """Number this attempt after those whose logs are there."""
     if spec.kind != "train":
         return 1
-    folder = layout.attempts_dir(spec.output)
-    numbers = [
-        int(part)
-        for stat in storage.list_files(folder)
-        if (part := stat.path.split("/")[-2]).isdecimal()
-    ]
-    return max(numbers, default=0) + 1
+    files = storage.list_files(layout.attempts_dir(spec.output))
+    found = [parsed for file in files if (parsed := layout.parse_attempt_log(file.path))]
+    return max((number for number, _ in found), default=0) + 1
 
 
 def _free_ports(count: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 import re
 
-from launcher.diagnosis.finding import Finding, clip, many, quote, waiting_for
+from job.words import many
+from launcher.diagnosis.finding import Finding, clip, quote, waiting_for
 from launcher.state import Event, State
 
 _NOTICED_AFTER_S = 45.0

@@ -5,10 +5,11 @@ import math
 
 from job import exit_codes
 from job.exit_codes import ExitCode
+from job.words import many
 from launcher import quantities, units
 from launcher.diagnosis import disruption, running
 from launcher.diagnosis.crash import Crash, first_crash, remembered_crash
-from launcher.diagnosis.finding import Finding, clip, many, names, quote
+from launcher.diagnosis.finding import Finding, clip, names, quote
 from launcher.state import State
 
 _LATELY_S = 300.0

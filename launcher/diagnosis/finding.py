@@ -49,8 +49,3 @@ def names(pods: Sequence[Pod]) -> str:
 def waiting_for(state: State) -> str:
     """Say for how long the job has been there."""
     return units.format_seconds(state.age_s(state.job.created))
-
-
-def many(count: int, noun: str, plural: str = "") -> str:
-    """Write a count with its noun: 1 worker, 2 workers."""
-    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"

@@ -2,7 +2,8 @@
 
 import re
 
-from launcher.diagnosis.finding import Finding, clip, many, names
+from job.words import many
+from launcher.diagnosis.finding import Finding, clip, names
 from launcher.diagnosis.running import stepping
 from launcher.state import State
 

@@ -1,8 +1,9 @@
 """Jobs that train: how fast, what holds them back, and whether they still do."""
 
+from job.words import many
 from job.worker_report import straggler
 from launcher import units
-from launcher.diagnosis.finding import Finding, clip, many, names, waiting_for
+from launcher.diagnosis.finding import Finding, clip, names, waiting_for
 from launcher.state import Pod, Progress, State, Time
 
 _LEAST_SILENCE_S = 300.0

@@ -2,8 +2,9 @@
 
 import re
 
+from job.words import many
 from launcher import labels, quantities, units
-from launcher.diagnosis.finding import Finding, clip, many, names, quote, waiting_for
+from launcher.diagnosis.finding import Finding, clip, names, quote, waiting_for
 from launcher.state import Capacity, Job, Node, Pod, State
 
 _INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")

@@ -1,20 +1,15 @@
 """Preflight: each thing that would go wrong is named, with a way out."""
 
-import dataclasses
 import io
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from job import layout
 from job.config import RecordsConfig
 from launcher import commands, labels, preflight
-from launcher.checks import storage
-from launcher.checks.result import Result, Subject
+from launcher.checks.result import Result
 from launcher.cli import command_parser
 from launcher.cluster import Cluster
 from launcher.errors import DeniedError, LauncherError, UsageError
@@ -307,44 +302,6 @@ def test_a_missing_permission_ends_as_denied(ready: Cluster, server: FakeApiServ
     server.deny("create", "tfjobs")
     with pytest.raises(DeniedError, match="permissions"):
         _require(ready, a_job(), "admission")
-
-
-def _stored(check: Callable[[Subject], Any], cluster: Cluster, **paths: str) -> Result:
-    spec = a_job()
-    args = [f"--data={paths.get('data', '')}"]
-    spec = dataclasses.replace(spec, args=tuple(args), output=paths.get("run", spec.output))
-    (result,) = check(Subject(cluster=cluster, spec=spec))
-    return result
-
-
-def test_the_dataset_must_be_there(cluster: Cluster, tmp_path: Path) -> None:
-    assert _stored(storage.data, cluster, data=str(tmp_path)).level == "failed"
-    content = {
-        "format": 1, "name": "x", "classes": ["a", "b"],
-        "splits": {"train": {"examples": 12, "shards": []}},
-    }  # fmt: skip
-    Path(layout.dataset_file(str(tmp_path))).write_text(json.dumps(content), encoding="utf-8")
-    found = _stored(storage.data, cluster, data=str(tmp_path))
-    assert (found.level, "12 training images of 2 classes" in found.what) == ("ok", True)
-
-
-def test_the_run_directory_is_tried_and_left_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    assert _stored(storage.run, cluster, run=str(run)).level == "ok"
-    assert not list(run.iterdir())
-    manifest = Path(layout.manifest_file(layout.checkpoint_dir(str(run), 40)))
-    manifest.parent.mkdir(parents=True)
-    manifest.write_text("{}", encoding="utf-8")
-    found = _stored(storage.run, cluster, run=str(run))
-    assert (found.level, "checkpoint of step 40" in found.what) == ("warning", True)
-
-
-def test_a_run_directory_that_cannot_be_written_is_told(cluster: Cluster, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    found = _stored(storage.run, cluster, run=str(tmp_path / "file" / "run"))
-    assert found.level == "unknown"
-    assert "you cannot write" in found.what
 
 
 def test_a_cluster_that_does_not_answer_is_told_once(server: FakeApiServer, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from job import storage
 from job.augment import DRAWS, AugmentOptions, Image, decode_for_training
+from job.batch_memory import BatchMemory, as_tensor
 from job.config import TrainConfig
 from job.cores import available_cores
 from job.dataset import Dataset
@@ -37,6 +38,15 @@ _MORE_THREADS_THAN_CORES = 2
 _BATCHES_IN_HAND = 2
 
 
+class _Loader(Protocol):
+    """Makes batches by their number."""
+
+    def __call__(self, source: RecordSource, number: int) -> Batch: ...
+
+    def fetch_ahead(self, source: RecordSource, number: int) -> None:
+        """Have shards fetched that this batch and those after it will need; does not wait."""
+
+
 class Batches(Iterable[Batch]):
     """Batches in order. Each iteration starts over, with threads and open files of its own.
 
@@ -47,7 +57,7 @@ class Batches(Iterable[Batch]):
         self,
         numbers: Callable[[], Iterator[int]],
         open_source: Callable[[], Any],
-        load: Callable[[RecordSource, int], Batch],
+        load: _Loader,
     ) -> None:
         self._numbers = numbers
         self._open_source = open_source
@@ -55,18 +65,30 @@ class Batches(Iterable[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         threads = min(available_cores() + _MORE_THREADS_THAN_CORES, _MOST_THREADS)
-        pending: deque[Future[Batch]] = deque()
         with self._open_source() as source:
             pool = ThreadPoolExecutor(threads, "input")
             try:
-                for number in self._numbers():
-                    pending.append(pool.submit(self._load, source, number))
-                    if len(pending) == threads + _BATCHES_IN_HAND:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
+                yield from self._in_order(source, pool, threads + _BATCHES_IN_HAND)
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _in_order(
+        self, source: RecordSource, pool: ThreadPoolExecutor, in_hand: int
+    ) -> Iterator[Batch]:
+        numbers = self._numbers()
+        pending: deque[tuple[int, Future[Batch]]] = deque()
+        while True:
+            for number in itertools.islice(numbers, in_hand - len(pending)):
+                # Asked for by the oldest batch alone: those in the threads, in any order, would
+                # have shards of later windows fetched before the ones that are waited for.
+                if not pending:
+                    self._load.fetch_ahead(source, number)
+                pending.append((number, pool.submit(self._load, source, number)))
+            if not pending:
+                return
+            yield pending.popleft()[1].result()
+            if pending:
+                self._load.fetch_ahead(source, pending[0][0])
 
 
 def train_batches(
@@ -106,8 +128,10 @@ def train_batches(
         )
     # Parallelism comes from the threads here; OpenCV's own would only get in their way.
     cv2.setNumThreads(0)
+    side = config.image_size_px
     load = _TrainingBatch(
         config=config,
+        memory=BatchMemory((config.global_batch_size // replicas, side, side, 3)),
         order=Order(dataset.split("train").shard_sizes, config.seed),
         options=AugmentOptions.of(config),
         first_part=worker * local_replicas,
@@ -166,6 +190,7 @@ class _TrainingBatch:
     """Makes the elements of this worker, numbered by step and then by local replica."""
 
     config: TrainConfig
+    memory: BatchMemory
     order: Order
     options: AugmentOptions
     first_part: int
@@ -174,24 +199,29 @@ class _TrainingBatch:
     remote: bool
 
     def __call__(self, source: RecordSource, number: int) -> Batch:
-        step, replica = divmod(number, self.local_parts)
-        start, stop = slice_of_batch(
-            step, self.config.global_batch_size, self.first_part + replica, self.parts
-        )
-        if self.remote:
-            source.prefetch(self.order.shards_ahead(start))
-        positions = self.order.positions(start, stop)
+        positions = self.order.positions(*self._slice(number))
         places = positions[:, 1:]
         examples = source.read(places)
         draws = uniforms(DRAWS, self.config.seed, positions[:, 0], examples.ids)
-        side = self.config.image_size_px
-        images = np.empty((len(places), side, side, 3), np.uint8)
+        images = self.memory.take()
         for row, encoded in enumerate(examples.encoded):
             try:
                 decode_for_training(encoded, draws[row], self.options, out=images[row])
             except DataError as error:
                 raise DataError(f"{source.name(places[row])}: {error}") from error
-        return _to_tensors(images=images, labels=examples.labels, ids=examples.ids)
+        numbers = _to_tensors(labels=examples.labels, ids=examples.ids)
+        return {"images": as_tensor(images), **numbers}
+
+    def fetch_ahead(self, source: RecordSource, number: int) -> None:
+        if self.remote:
+            source.prefetch(self.order.shards_ahead(self._slice(number)[0]))
+
+    def _slice(self, number: int) -> tuple[int, int]:
+        """Give the positions [start, stop) of an element's examples."""
+        step, replica = divmod(number, self.local_parts)
+        return slice_of_batch(
+            step, self.config.global_batch_size, self.first_part + replica, self.parts
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,11 +234,8 @@ class _EvaluationBatch:
     end: int
 
     def __call__(self, source: RecordSource, number: int) -> Batch:
-        start = min(self.first + number * self.batch_size, self.end)
+        start = self._start(number)
         ids = np.arange(start, min(start + self.batch_size, self.end))
-        if len(ids):
-            first_shard, last_shard = source.place(np.array([start, self.end - 1]))[:, 0]
-            source.prefetch(range(first_shard, last_shard + 1))
         places = source.place(ids)
         examples = source.read(places)
         images = _black(self.batch_size, self.image_size_px)
@@ -221,6 +248,15 @@ class _EvaluationBatch:
             ids=np.pad(ids, padding, constant_values=-1),
             weights=np.pad(np.ones(len(ids), np.float32), padding),
         )
+
+    def fetch_ahead(self, source: RecordSource, number: int) -> None:
+        start = self._start(number)
+        if start < self.end:
+            first_shard, last_shard = source.place(np.array([start, self.end - 1]))[:, 0]
+            source.prefetch(range(first_shard, last_shard + 1))
+
+    def _start(self, number: int) -> int:
+        return min(self.first + number * self.batch_size, self.end)
 
 
 @contextmanager

@@ -4,6 +4,9 @@
 
 PATH is the Python of a virtual environment with torch; without it that side is left out. Where
 bfloat16 is only emulated, its step takes minutes: it is then taken once, as the table says.
+
+"Products alone" is what bounds every side here: as many multiplications as a step has, in matrix
+products of the best shape and nothing else (tests/benchmarks/step_ceiling.py).
 """
 
 import argparse
@@ -29,6 +32,7 @@ def main() -> None:
     servers = {
         f"ours (auto: {auto})": Server(sys.executable, "tests.benchmarks.step_ours", auto),
         "Keras 3": Server(sys.executable, "tests.benchmarks.step_keras"),
+        "Products alone": Server(sys.executable, "tests.benchmarks.step_ceiling"),
     }
     if auto != "float32":
         servers["ours"] = Server(sys.executable, "tests.benchmarks.step_ours", "float32")

@@ -16,7 +16,8 @@ import simplejpeg
 
 from job.config import TrainConfig
 from job.errors import DataError
-from job.preprocess import resampling
+from job.jpeg_header import read_header
+from job.preprocess import reduction, resampling
 
 Image = npt.NDArray[np.uint8]
 
@@ -68,7 +69,13 @@ def decode_for_training(
     Raises:
         DataError: The bytes are not a JPEG image.
     """
-    _resize(_crop(_decode(encoded), draws, options), out)
+    try:
+        height, width = _size(encoded)
+        side = crop_side(min(height, width), float(draws[_SIDE]), options)
+        image = _decode(encoded, height, width, reduction(side, len(out)))
+    except ValueError as error:
+        raise DataError(f"not a JPEG image: {error}") from error
+    _resize(_crop(image, side / min(height, width), draws), out)
     if options.flip and draws[_FLIP] < 0.5:
         out[:] = cv2.flip(out, 1)
     if options.color_jitter:
@@ -91,26 +98,28 @@ class _Scratch(threading.local):
 _SCRATCH = _Scratch()
 
 
-def _decode(encoded: bytes) -> Image:
-    """Decode into this thread's scratch memory."""
-    try:
-        # Strictness would refuse harmless oddities that job.make_tfrecords lets pass.
-        image: Image = simplejpeg.decode_jpeg(
-            encoded, "RGB", fastdct=False, fastupsample=False, strict=False,
-            buffer=_scratch_for(encoded),
-        )  # fmt: skip
-    except ValueError as error:
-        raise DataError(f"not a JPEG image: {error}") from error
-    return image
-
-
-def _scratch_for(encoded: bytes) -> Image | None:
-    """Give scratch memory that a JPEG fits in; none where its header is not understood."""
+def _size(encoded: bytes) -> tuple[int, int]:
+    """Give a JPEG's height and width, or raise ValueError."""
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(encoded, strict=False)
     except KeyError:  # Its name for a chroma layout it does not know.
-        return None
-    return _SCRATCH.of(height * width * 3)
+        header = read_header(encoded)
+        if header is None:
+            raise ValueError("its header is damaged") from None
+        return header.height, header.width
+    return height, width
+
+
+def _decode(encoded: bytes, height: int, width: int, factor: int) -> Image:
+    """Decode to 1/factor of the size, into this thread's scratch memory; or raise ValueError."""
+    height, width = -(-height // factor), -(-width // factor)
+    # Strictness would refuse harmless oddities that job.make_tfrecords lets pass.
+    image: Image = simplejpeg.decode_jpeg(
+        encoded, "RGB", fastdct=False, fastupsample=False, strict=False,
+        min_height=height, min_width=width, min_factor=factor,
+        buffer=_SCRATCH.of(height * width * 3),
+    )  # fmt: skip
+    return image
 
 
 def crop_side(shorter_side_px: int, draw: float, options: AugmentOptions) -> int:
@@ -124,9 +133,10 @@ def crop_side(shorter_side_px: int, draw: float, options: AugmentOptions) -> int
     return max(1, round(largest * fraction))
 
 
-def _crop(image: Image, draws: npt.NDArray[np.float64], options: AugmentOptions) -> Image:
+def _crop(image: Image, share: float, draws: npt.NDArray[np.float64]) -> Image:
+    """Cut out a square whose side is a share of the shorter one."""
     height, width, _ = image.shape
-    side = crop_side(min(height, width), float(draws[_SIDE]), options)
+    side = max(1, round(min(height, width) * share))
     top = int(draws[_TOP] * (height - side + 1))
     left = int(draws[_LEFT] * (width - side + 1))
     return image[top : top + side, left : left + side]

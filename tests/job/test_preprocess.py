@@ -15,7 +15,14 @@ from PIL import Image
 from job.augment import CENTRAL, DRAWS, AugmentOptions, crop_side, decode_for_training
 from job.errors import DataError
 from job.permutation import uniforms
-from job.preprocess import MEAN_RGB, decode_for_evaluation, resampling, subtract_mean
+from job.preprocess import (
+    MEAN_RGB,
+    REDUCTIONS,
+    decode_for_evaluation,
+    reduction,
+    resampling,
+    subtract_mean,
+)
 
 MIDDLE = np.full(DRAWS, np.nextafter(0.5, 0))
 ARTICLE = AugmentOptions(crop_margin_px=20, crop_min_fraction=1.0, flip=False, color_jitter=0.0)
@@ -51,7 +58,7 @@ def train(
     return batch[1]
 
 
-shapes = st.tuples(st.integers(20, 300), st.integers(20, 300))
+shapes = st.tuples(st.integers(20, 600), st.integers(20, 600))
 
 
 @settings(deadline=None, max_examples=40)
@@ -91,8 +98,35 @@ def test_shrinking_keeps_thin_lines_and_colours(side: int) -> None:
 def test_the_kernel_follows_the_scale() -> None:
     assert resampling(224, 224) == "none"
     assert resampling(150, 224) == "bilinear"
-    assert resampling(280, 224) == "bilinear"
-    assert resampling(281, 224) == "area"
+    assert resampling(358, 224) == "bilinear"
+    assert resampling(359, 224) == "area"
+
+
+@given(st.integers(1, 70_000), st.integers(1, 600))
+def test_a_reduced_image_still_fills_the_square(side: int, size: int) -> None:
+    factor = reduction(side, size)
+    reduced = -(-side // factor)
+    assert reduced >= min(side, size)
+    assert factor == 8 or reduced < 2 * size
+
+
+@pytest.mark.parametrize("factor", REDUCTIONS)
+@pytest.mark.parametrize("subsampling", ["444", "422", "420"])
+def test_reduced_images_are_the_same_in_the_graph_and_in_training(
+    factor: int, subsampling: str
+) -> None:
+    """Odd sizes too: both round up, and cut out the same square."""
+    for height, width in ((32 * factor, 32 * factor), (40 * factor + 1, 51 * factor - 1)):
+        encoded = jpeg(photo(height, width), subsampling)
+        assert reduction(min(height, width), 32) == factor
+        difference = np.abs(train(encoded, 32).astype(int) - evaluate(encoded, 32))
+        assert difference.max() <= (1 if height % 32 else 0)
+
+
+def test_a_reduced_image_looks_like_the_whole_one_averaged() -> None:
+    image = photo(512, 512)
+    averaged = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(evaluate(jpeg(image, "444"), 64) - averaged).mean() < 2
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP"])

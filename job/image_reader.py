@@ -41,7 +41,7 @@ REASONS = {
     "empty": "it has no bytes",
     "too_large": f"it has more than {MAX_IMAGE_BYTES >> 20} MiB",
     "too_many_pixels": "decoding it would take too much memory",
-    "unsupported_format": "it is no JPEG, PNG, GIF or BMP",
+    "unsupported_format": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF",
     "damaged": "it cannot be decoded",
     "unreadable_then": "an attempt that was interrupted could not use it",
     "not_finite": "the model gave no finite probabilities for it",

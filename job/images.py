@@ -43,6 +43,14 @@ class UnusableImageError(Exception):
     """A file that cannot be made an RGB JPEG; the message is the reason."""
 
 
+class NotAnImageError(UnusableImageError):
+    """A file in none of `FORMATS`."""
+
+
+class TooLargeError(UnusableImageError):
+    """An image of more pixels than may be taken into memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class NormalImage:
     """An upright RGB JPEG, its size in px, and a fingerprint of what it shows.
@@ -113,23 +121,36 @@ def _raise_if_damaged(message: str) -> None:
 def _normalise_any(
     data: bytes, shorter_side: int, jpeg_quality: int, max_pixels: int
 ) -> NormalImage:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            pixels = _decode_any(data, max_pixels)
-    except UnusableImageError:
-        raise
-    except UnidentifiedImageError as error:
-        # Pillow's own text holds an address in memory; rejects must be the same in every run.
-        raise UnusableImageError(f"not an image ({', '.join(FORMATS)})") from error
-    except Image.DecompressionBombError as error:
-        raise UnusableImageError(f"more than {max_pixels} pixels") from error
-    except Exception as error:
-        raise UnusableImageError(f"damaged image: {error or type(error).__name__}") from error
+    with warnings.catch_warnings(action="ignore"):
+        pixels = decode_any(data, max_pixels)
     height, width = _target(pixels.shape[0], pixels.shape[1], shorter_side)
     return _encode(_resize(pixels, height, width), jpeg_quality)
 
 
-def _decode_any(data: bytes, max_pixels: int) -> Pixels:
+def decode_any(data: bytes, max_pixels: int) -> Pixels:
+    """Decode an image of any of `FORMATS`, turned upright and laid on white where transparent.
+
+    Args:
+        data: The file's content.
+        max_pixels: Refuse larger images before any memory is taken for them.
+
+    Raises:
+        UnusableImageError: It is damaged, too large (TooLargeError) or no image (NotAnImageError).
+    """
+    try:
+        return _decode_with_pillow(data, max_pixels)
+    except UnusableImageError:
+        raise
+    except UnidentifiedImageError as error:
+        # Pillow's own text holds an address in memory; rejects must be the same in every run.
+        raise NotAnImageError(f"not an image ({', '.join(FORMATS)})") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLargeError(f"more than {max_pixels} pixels") from error
+    except Exception as error:
+        raise UnusableImageError(f"damaged image: {error or type(error).__name__}") from error
+
+
+def _decode_with_pillow(data: bytes, max_pixels: int) -> Pixels:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(image.height, image.width, max_pixels)
         image.load()
@@ -152,7 +173,7 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 def _check_size(height: int, width: int, max_pixels: int) -> None:
     if height * width > max_pixels:
-        raise UnusableImageError(f"{width} x {height} px, more than {max_pixels} pixels")
+        raise TooLargeError(f"{width} x {height} px, more than {max_pixels} pixels")
     if not height or not width or max(height, width) > _MAX_JPEG_SIDE:
         raise UnusableImageError(f"{width} x {height} px cannot be a JPEG")
 

@@ -22,7 +22,18 @@ from job.errors import DataError, InputMissingError
 from job.listing import Entry, Found
 from job.storage_interface import NotFoundError, Stat
 
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp")
+_IMAGE_ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".gif",
+    ".bmp",
+    ".webp",
+    ".tif",
+    ".tiff",
+)
 _LIST_ENDINGS = (".txt", ".csv", ".jsonl")
 _SHARD_ENDING = ".tfrecord"
 _WILDCARDS = re.compile(r"[*?\[]")

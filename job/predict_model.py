@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from job import precision
 from job.exported_model import ModelFacts
+from job.image_intake import take_in, turn_upright
 from job.image_reader import RejectedError
-from job.image_safety import check_before_decoding
 from job.predict_network import score_function
 from job.predict_views import VIEWS, Pixels
 
@@ -62,13 +62,13 @@ class PredictModel:
         """The arithmetic in use."""
 
     def decode(self, encoded: bytes) -> Pixels:
-        """Decode one image: uint8 [side, side, 3]. RejectedError if that cannot be done."""
-        check_before_decoding(encoded)
+        """Decode one image, upright: uint8 [side, side, 3]. RejectedError if that cannot be."""
+        image = take_in(encoded)
         try:
-            pixels: Pixels = self._decode(images=tf.constant([encoded]))["pixels"][0].numpy()
+            pixels: Pixels = self._decode(images=tf.constant([image.encoded]))["pixels"][0].numpy()
         except tf.errors.OpError as error:
             raise RejectedError("damaged", _first_line(error)) from error
-        return pixels
+        return turn_upright(pixels, image.orientation)
 
     def score(self, pixels: Pixels) -> Scores:
         """Score uint8 [batch, side, side, 3]; the mean over all views."""

@@ -1,7 +1,9 @@
 """The work of one task of a prediction: parts in, committed parts out."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,11 @@ class PredictTask:
         pipeline = Pipeline(
             reader.read, self._model.decode, concurrency=self._config.concurrency, ahead=2 * size
         )
-        with pipeline, WorkProgress("predicting", "predicted", images, "images") as progress:
+        with (
+            _pillow_silent(),
+            pipeline,
+            WorkProgress("predicting", "predicted", images, "images") as progress,
+        ):
             batch: list[Prepared] = []
             good = 0
             for prepared in pipeline.run(self._entries(missing)):
@@ -126,6 +132,14 @@ class PredictTask:
                 round(value, _EMBEDDING_DIGITS) for value in scores.embedding[place].tolist()
             ]
         return row
+
+
+@contextmanager
+def _pillow_silent() -> Iterator[None]:
+    """Keep Pillow's remarks on odd files off the terminal, in all threads that decode."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _reject(image: Entry, reason: str, detail: str) -> dict[str, Any]:

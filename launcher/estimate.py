@@ -14,6 +14,7 @@ from job.schedule import total_steps
 from job.vgg19_shapes import conv_layers, head_layers, layer_shapes
 from launcher import accelerators, sizing, units
 from launcher.dataset_facts import DatasetFacts
+from launcher.local_cpu import CLOUD_GFLOPS
 from launcher.spec import JobSpec
 
 _GPU_RESERVED_BYTES = round(1.5 * units.GIB)
@@ -21,8 +22,8 @@ _GPU_RESERVED_BYTES = round(1.5 * units.GIB)
 _CPU_RESERVED_BYTES = round(0.7 * units.GIB)
 """Python, TensorFlow and the input pipeline."""
 _UTILISATION = 0.35
-_CPU_GFLOPS = 60.0
-"""One core with AVX2 or AVX-512 through oneDNN, float32."""
+_STEP_OVERHEAD_S = 0.01
+"""What a step costs beside arithmetic; all that counts for tiny networks."""
 _ONE_MACHINE_GBPS = 100.0
 """GPUs of one machine over PCIe; NVLink is several times faster."""
 _CPU_NETWORK_GBPS = 10.0
@@ -42,7 +43,7 @@ class Estimate:
     memory_limit_bytes: int | None
     """What there is, where it is known."""
     compute_s: float
-    """One step's arithmetic."""
+    """One step without its exchange."""
     exchange_s: float
     """One step's exchange of gradients; nothing of it overlaps with arithmetic here."""
     exchange: str
@@ -50,14 +51,23 @@ class Estimate:
     assumptions: tuple[str, ...]
 
 
-def estimate(spec: JobSpec, config: TrainConfig, facts: DatasetFacts) -> Estimate:
-    """Estimate a job."""
+def estimate(
+    spec: JobSpec, config: TrainConfig, facts: DatasetFacts, cpu_gflops: float = CLOUD_GFLOPS
+) -> Estimate:
+    """Estimate a job.
+
+    Args:
+        spec: The job.
+        config: Its trainer's configuration.
+        facts: Its dataset's.
+        cpu_gflops: Speed of one CPU core where there are no GPUs, in GFLOP/s.
+    """
     gpus = spec.resources.gpus
     replicas = spec.workers * max(gpus, 1)
     per_replica = config.global_batch_size // replicas
     sixteen_bit = gpus > 0 and config.precision != "float32"
     memory = sizing.training_memory_bytes(config, per_replica, value_bytes=2 if sixteen_bit else 4)
-    rate, assumption = _rate(spec, config)
+    rate, assumption = _rate(spec, config, cpu_gflops)
     plan = _plan(spec, config, facts, per_replica, replicas, rate) if replicas > 1 else None
     return Estimate(
         steps=total_steps(config, facts.train_examples),
@@ -65,7 +75,7 @@ def estimate(spec: JobSpec, config: TrainConfig, facts: DatasetFacts) -> Estimat
         per_replica_batch=per_replica,
         memory_bytes=memory + (_GPU_RESERVED_BYTES if gpus else _CPU_RESERVED_BYTES),
         memory_limit_bytes=_memory_limit(spec),
-        compute_s=per_replica * flops_per_image(config, facts.classes) / rate,
+        compute_s=_STEP_OVERHEAD_S + per_replica * flops_per_image(config, facts.classes) / rate,
         exchange_s=plan.planned.seconds if plan else 0.0,
         exchange=plan_in_words(plan) if plan else "",
         assumptions=(
@@ -146,11 +156,11 @@ def _memory_limit(spec: JobSpec) -> int | None:
     return round(known.memory_gib * units.GIB) if known else None
 
 
-def _rate(spec: JobSpec, config: TrainConfig) -> tuple[float, str]:
+def _rate(spec: JobSpec, config: TrainConfig, cpu_gflops: float) -> tuple[float, str]:
     """Give FLOP/s of one replica, and the assumption behind it."""
     if not spec.resources.gpus:
         cores = spec.resources.millicpus / 1000
-        return cores * _CPU_GFLOPS * 1e9, f"{_CPU_GFLOPS:g} GFLOP/s per CPU ({cores:g})"
+        return cores * cpu_gflops * 1e9, f"{cpu_gflops:g} GFLOP/s per CPU ({cores:g})"
     model = spec.scheduling.accelerator
     peak = accelerators.describe(model).peak_tflops / (2 if config.precision == "float32" else 1)
     shown = model or "an unnamed GPU (give --accelerator)"

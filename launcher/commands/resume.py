@@ -34,6 +34,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Say where it goes on and what changes, then send it."""
     from launcher import resumption, sending, summary, training
     from launcher.estimate import estimate
+    from launcher.local_cpu import gflops_per_core
 
     if args.run:
         raise UsageError("resume writes into the same run directory; leave --run out")
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         output.print(f"{output.style(job.spec.name, 'bold')} goes on {output.style(where)}")
         for line in resumption.changes(earlier, settings, job):
             output.print(f"  {output.style('changed', 'yellow')}   {output.style(line)}")
-        needs = estimate(job.spec, job.config, job.facts)
+        needs = estimate(job.spec, job.config, job.facts, gflops_per_core(job.spec))
         output.facts(summary.training_rows(job.spec, job.config, job.facts, needs))
         output.stdout.flush()
     if backend == "local":

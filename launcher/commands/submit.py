@@ -72,10 +72,11 @@ def _installed(backend: str, context: Context) -> str:
 def _introduce(job: "Training", context: Context) -> None:
     from launcher import summary
     from launcher.estimate import estimate
+    from launcher.local_cpu import gflops_per_core
 
     output, spec = context.output, job.spec
     where = f" in namespace {spec.namespace}" if spec.namespace else ""
     output.print(output.style(spec.name, "bold") + where)
-    rows = summary.training_rows(spec, job.config, job.facts, estimate(spec, job.config, job.facts))
-    output.facts(rows)
+    needs = estimate(spec, job.config, job.facts, gflops_per_core(spec))
+    output.facts(summary.training_rows(spec, job.config, job.facts, needs))
     output.stdout.flush()

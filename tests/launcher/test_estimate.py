@@ -5,6 +5,7 @@ import pytest
 from launcher import sizing, summary
 from launcher.dataset_facts import FOOD101
 from launcher.estimate import Estimate, estimate, flops_per_image
+from launcher.local_cpu import CLOUD_GFLOPS, gflops_per_core, of_flags
 from launcher.spec import JobSpec
 from tests.launcher.spec_examples import BASE
 from tests.launcher.test_training_spec import prepare
@@ -74,3 +75,21 @@ def test_too_little_memory_is_said_with_what_helps() -> None:
         )
     )
     assert "MORE than the 22.5 GiB there are: raise --accumulate_steps" in rows["memory"]
+
+
+def test_on_this_machine_time_follows_what_its_cores_can() -> None:
+    """A cluster's cores are unknown, so the same slow ones are assumed there everywhere."""
+    made = prepare(gpus=0, backend="local", run="runs/here", data="data")
+    slow = estimate(made.spec, made.config, FOOD101)
+    fast = estimate(made.spec, made.config, FOOD101, cpu_gflops=600.0)
+    assert slow.compute_s == pytest.approx(10 * fast.compute_s, rel=0.01)
+    assert of_flags("flags\t: fpu avx2 avx512f avx512_bf16") == 300.0
+    assert of_flags("flags\t: fpu avx2") == of_flags("") == CLOUD_GFLOPS
+    assert gflops_per_core(prepare(gpus=0).spec) == CLOUD_GFLOPS
+    assert gflops_per_core(made.spec) >= CLOUD_GFLOPS
+
+
+def test_a_tiny_networks_step_has_a_floor() -> None:
+    """Its arithmetic is nothing; starting some hundred operations is not."""
+    tiny = of("--width_multiplier=0.0625", "--image_size_px=32", "--head=gap", gpus=0)[1]
+    assert 0.01 < tiny.compute_s < 0.05

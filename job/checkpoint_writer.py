@@ -2,7 +2,7 @@
 
 `save` takes a snapshot and returns; a thread writes, hashes and commits it.
 The snapshot costs nothing at first: TensorFlow's variables copy on write while somebody else holds
-their buffer, so the next step makes the copies, on all cores.
+their buffer, so the next step makes the copies, on all cores. The thread yields to those.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from job.checkpoints import CRC32C, GLOBAL_STEP, PREFIX, STATE_FILE, Manifest
 from job.errors import DeniedError, JobError, NoSpaceError
 from job.storage_interface import PreconditionError
 
+_LOWER_PRIORITY = 10  # A tenth of the time of a core that somebody else wants too.
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +55,7 @@ class CheckpointWriter:
         self._allowed_failures = allowed_failures
         self._failures = 0
         self._pending: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._thread = ThreadPoolExecutor(1, "checkpoint", initializer=_yield_to_training)
         # Retention deletes what this process wrote or found at its start, nothing else.
         committed = checkpoints.committed_steps(run)
         self._own = {step for step in committed if step <= first_step}
@@ -133,6 +135,16 @@ class CheckpointWriter:
             if step != best:
                 commit.delete_folder(layout.checkpoint_dir(self._run, step), layout.MANIFEST_FILE)
                 self._own.discard(step)
+
+
+def _yield_to_training() -> None:
+    """Lower the priority of this thread, and so of those that it starts to send files.
+
+    Nothing waits for a checkpoint but the next one. Once training has ended the cores are free.
+    """
+    if sys.platform == "linux":  # Here nice values belong to threads, elsewhere to processes.
+        with contextlib.suppress(OSError):
+            os.nice(_LOWER_PRIORITY)
 
 
 def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -> None:

@@ -100,11 +100,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--usual_steps", type=int, default=3, help="undisturbed steps around each")
     parser.add_argument("--width", type=float, default=1.0, help="width of the network")
+    parser.add_argument("--local", action="store_true", help="leave the bucket out: minutes less")
     arguments = parser.parse_args()
     training = make_training(arguments.batch, arguments.width)
     for _ in range(arguments.usual_steps):
         training.step()
-    with run_directories() as runs:
+    with run_directories(local=arguments.local) as runs:
         writers = {name: CheckpointWriter(run, keep=1) for name, run in runs.items()}
         rounds: dict[str, list[Round]] = {name: [] for name in runs}
         for number in range(arguments.rounds):
@@ -120,14 +121,16 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def run_directories() -> Iterator[dict[str, str]]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        run_emulator(os.path.join(folder, "server"), niceness=19) as address,
-    ):
-        os.environ["STORAGE_EMULATOR_HOST"] = address
-        yield {"local disk": os.path.join(folder, "run"), "bucket": f"{make_bucket(address)}/run"}
-        storage.reconnect()
+def run_directories(*, local: bool) -> Iterator[dict[str, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        on_disk = {"local disk": os.path.join(folder, "run")}
+        if local:
+            yield on_disk
+            return
+        with run_emulator(os.path.join(folder, "server"), niceness=19) as address:
+            os.environ["STORAGE_EMULATOR_HOST"] = address
+            yield on_disk | {"bucket": f"{make_bucket(address)}/run"}
+            storage.reconnect()
 
 
 def make_training(batch: int, width: float) -> Training:

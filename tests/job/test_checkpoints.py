@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,22 @@ def test_a_snapshot_holds_the_values_of_its_moment(run):
     restored = make_variables()
     checkpoints.load_variables(checkpoints.find_checkpoint(run, "latest"), restored)
     np.testing.assert_array_equal(restored[NAMES[0]].numpy(), np.ones([3, 2]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nice values are of processes elsewhere")
+def test_writing_yields_to_training(run):
+    """The thread that writes has a lower priority, and nothing else in the process has."""
+    before = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    writer = CheckpointWriter(run, keep=1)
+    writer.save(1, make_variables())
+    writer.wait()
+    priorities = {
+        thread.name: os.getpriority(os.PRIO_PROCESS, thread.native_id)
+        for thread in threading.enumerate()
+    }
+    writer.close()
+    assert priorities.pop("checkpoint_0") == min(19, before + 10)
+    assert set(priorities.values()) == {before}
 
 
 def test_retention_keeps_the_newest_and_the_best(run):

@@ -1,6 +1,6 @@
 """How fast images come, against the article's input pipeline and TensorFlow's bare decoder.
 
-    python -m tests.benchmarks.input_pipeline [--rounds=5] [--images=1536]
+    python -m tests.benchmarks.input_pipeline [--rounds=5] [--images=6144]
 
 All sides take turns in one run on the same photographs; medians count. The article's pipeline is
 that of github.com/dkorobchenko/transfer-learning-food: files, one after the other, decoded whole,
@@ -110,7 +110,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=1536)
+    parser.add_argument("--images", type=int, default=6144)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -183,8 +183,8 @@ class PredictConfig:
     model: str = option(MISSING, f"Model directory written by job.export; {PATH_FORMS}.")
     images: str = option(
         MISSING,
-        "Images: a folder, a bucket prefix, a glob, a .txt, .csv or .jsonl list, a dataset "
-        f"directory or a .tar; {PATH_FORMS}.",
+        "Images (JPEG, PNG, WebP, GIF, BMP, TIFF): a folder, a bucket prefix, a glob, a .txt, .csv "
+        f"or .jsonl list, a dataset directory or a .tar; {PATH_FORMS}.",
     )
     output: str = option(MISSING, f"Predictions directory; {PATH_FORMS}.")
     task_index: int = option(0, "Which of the tasks this process is.", group="work", low=0)

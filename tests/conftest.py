@@ -1,12 +1,17 @@
 """Fixtures that all tests share: where the real photographs lie, and small datasets."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 # Tests measure behaviour, not speed: TensorFlow's banners only hide what they print.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# A shell starts what runs in its background with Ctrl-C ignored, and the commands under test, which
+# rightly keep to that, would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 PHOTOGRAPHS = Path(os.environ.get("FOOD101_DATA", ROOT.parent / "shared" / "data"))

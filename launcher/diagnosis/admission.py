@@ -3,6 +3,7 @@
 import re
 
 from job.words import many
+from launcher import labels
 from launcher.diagnosis.finding import Finding, clip, quote, waiting_for
 from launcher.state import Event, State
 
@@ -114,10 +115,16 @@ def queued(state: State) -> Finding | None:
         sentence=sentence,
         evidence=tuple(evidence),
         mend=(
-            "ask for fewer GPUs or submit to another --queue",
+            f"{_ask_for_less(state)} or submit to another --queue",
             "see the queue: kubectl get workloads",
         ),
     )
+
+
+def _ask_for_less(state: State) -> str:
+    if state.job.resources.get(labels.GPU):
+        return "ask for fewer GPUs (--gpus)"
+    return "ask for less (--workers, --cpus, --memory)"
 
 
 def _place(state: State) -> str:
@@ -173,7 +180,8 @@ def _quota(event: Event, state: State) -> Finding | None:
         event, state, "quota-exceeded",
         f"the quota {match[1]!r} of namespace {state.job.namespace!r} is used up (each pod asks "
         f"for {match[2]}; used {match[3]} of {match[4]})",
-        "free some (launcher list shows your jobs), ask for fewer GPUs, or have the quota raised",
+        f"free some (launcher list shows your jobs), {_ask_for_less(state)}, or have the quota "
+        "raised",
         f"see it: kubectl describe quota {match[1]} -n {state.job.namespace}",
     )  # fmt: skip
 

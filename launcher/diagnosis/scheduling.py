@@ -96,13 +96,21 @@ def _resources(state: State, waiting: list[Pod], message: str) -> Finding | None
             why += f", and {_offer(resource, most, total, nodes)}"
         if needs > largest and not state.capacity.autoscaled:
             level = "failed"
-    flags = "--gpus, --gpus-per-worker" if resource == labels.GPU else "--cpus, --memory, --workers"
-    return _finding(
-        state, waiting, message, "unschedulable", why,
-        f"wait until it is free, or ask for less: {flags}",
-        "let it wait in order instead: --queue (Kueue)",
-        level=level,
-    )  # fmt: skip
+    mend = _ways_out(state, resource, never=level == "failed")
+    return _finding(state, waiting, message, "unschedulable", why, *mend, level=level)
+
+
+def _ways_out(state: State, resource: str, *, never: bool) -> list[str]:
+    """Say what helps: less, other nodes, or patience where that can help."""
+    gpu = resource == labels.GPU
+    flags = "--gpus, --gpus-per-worker" if gpu else "--cpus, --memory, --workers"
+    if never:
+        return [
+            f"ask for less ({flags}), or have nodes added that offer it",
+            *(["train on CPUs: --gpus 0"] if gpu else []),
+        ]
+    queue = [] if state.job.queue else ["let it wait in order instead: --queue (Kueue)"]
+    return [f"wait until it is free, or ask for less: {flags}", *queue]
 
 
 def _free(capacity: Capacity, job: Job, resource: str) -> tuple[float, float, list[Node]]:

@@ -49,7 +49,10 @@ SITUATIONS = [
             ),
         },
         expect="queued", level="waiting",
-        says=("queue 'research' (ClusterQueue 'gpus')", "8 more nvidia.com/gpu", "flavor l4"),
+        says=(
+            "queue 'research' (ClusterQueue 'gpus')", "8 more nvidia.com/gpu", "flavor l4",
+            "ask for fewer GPUs (--gpus) or submit to another --queue",
+        ),
     ),
     Situation(
         name="asks for more than the queue ever has",

@@ -37,6 +37,7 @@ SITUATIONS = [
         says=(
             "2 of 2 workers", "each needs 8 nvidia.com/gpu",
             "at most 2 nvidia.com/gpu is free on one node", "team/big-run 8 in 1 pod",
+            "wait until it is free, or ask for less: --gpus", "--queue (Kueue)",
         ),
     ),
     Situation(
@@ -61,7 +62,18 @@ SITUATIONS = [
         pods=[pending(0, NO_GPU)],
         nodes=[node("node-a", gpus=4)],
         expect="unschedulable", level="failed",
-        says=("the largest node that the job may use has 4", "nobody else"),
+        says=(
+            "the largest node that the job may use has 4", "nobody else",
+            "ask for less (--gpus, --gpus-per-worker), or have nodes added", "--gpus 0",
+        ),
+    ),
+    Situation(
+        name="no node has any GPU",
+        job=tfjob(CREATED),
+        pods=[pending(0, NO_GPU)],
+        nodes=[node("node-a", gpus=0)],
+        expect="unschedulable", level="failed",
+        says=("no node that the job may use has any nvidia.com/gpu", "train on CPUs: --gpus 0"),
     ),
     Situation(
         name="the autoscaler is adding nodes",

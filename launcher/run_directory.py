@@ -13,6 +13,10 @@ from job.storage import NotFoundError
 from launcher import patience, state_json
 from launcher.state import PredictionProgress, Progress
 
+_MOST_LOGS = 8
+_END_BYTES = 16 << 10
+_LAST_LINES = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
@@ -32,6 +36,14 @@ class ArchivedLog:
     attempt: int
     replica: str
     path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastWords:
+    """The last line of a replica's log; its last error, if it ended with one."""
+
+    replica: str
+    line: str
 
 
 def read(run: str) -> RunFacts:
@@ -87,6 +99,30 @@ def archived_logs(run: str) -> list[ArchivedLog]:
         if (parsed := layout.parse_attempt_log(path))
     ]
     return sorted(logs, key=lambda log: (log.attempt, _natural(log.replica)))
+
+
+def last_words(run: str) -> list[LastWords]:
+    """Read how the logs of the newest attempt end, of its first replicas.
+
+    Raises:
+        JobError: The storage cannot be read.
+    """
+    logs = archived_logs(run)
+    newest = [log for log in logs if log.attempt == logs[-1].attempt][:_MOST_LOGS]
+    return [words for log in newest if (words := _last_words(log))]
+
+
+def _last_words(log: ArchivedLog) -> LastWords | None:
+    try:
+        size = storage.stat(log.path).size
+        end = storage.read_bytes(log.path, max(0, size - _END_BYTES), size)
+    except NotFoundError:
+        return None
+    lines = [line for line in end.decode("utf-8", "replace").splitlines() if line.strip()]
+    if not lines:
+        return None
+    errors = [line for line in lines[-_LAST_LINES:] if line.startswith("error: ")]
+    return LastWords(replica=log.replica, line=(errors or lines)[-1])
 
 
 def _natural(name: str) -> list[str]:

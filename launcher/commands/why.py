@@ -1,9 +1,15 @@
 """`launcher why`: what a job waits for, or why it ended."""
 
 import argparse
+import datetime
+from typing import TYPE_CHECKING
 
 from launcher import arguments
 from launcher.context import Context
+from launcher.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from launcher.diagnosis.finding import Finding
 
 NAME = "why"
 HELP = "Say why a job is where it is, and what to do."
@@ -12,26 +18,49 @@ show it. `-o json` has the name of the situation, for programs.
 
 examples:
   launcher why vgg19-4f2a10
-  launcher why vgg19-4f2a10 -o json | jq -r .situation"""
+  launcher why vgg19-4f2a10 -o json | jq -r .situation
+  launcher why runs/first                # of a run on this machine, or of a job that is gone"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the job."""
-    parser.add_argument("name", help="name of the job")
+    parser.add_argument("name", help="name of a job, or a run directory")
     arguments.add_output(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Look at everything, and print the one cause."""
-    from launcher import observe, views
+    from launcher import run_paths
+
+    if "/" in args.name or not run_paths.has_cluster(context):
+        _print(_of_run(run_paths.run_directory(args.name, context)), args, context)
+        return 0
+    from launcher import observe
     from launcher.diagnose import diagnose
 
     state = observe.observe(context.cluster(), args.name, deep=True)
-    finding = diagnose(state)
+    _print(diagnose(state), args, context)
+    if not args.output:
+        for text in state.unknown:
+            context.output.note(f"not known: {text}")
+    return 0
+
+
+def _of_run(run: str) -> "Finding":
+    from launcher import run_directory
+    from launcher.diagnosis.run import explain
+
+    facts = run_directory.read(run)
+    words = run_directory.last_words(run)
+    if facts.progress is None and facts.checkpoint_step is None and not words:
+        raise NotFoundError(f"{run} is no run directory: nothing has been trained there")
+    return explain(run, facts, words, datetime.datetime.now(datetime.UTC))
+
+
+def _print(finding: "Finding", args: argparse.Namespace, context: Context) -> None:
+    from launcher import views
+
     if args.output:
         context.output.document(views.finding_data(finding), args.output)
-        return 0
-    context.output.print("\n".join(views.finding_lines(finding, context.output)))
-    for text in state.unknown:
-        context.output.note(f"not known: {text}")
-    return 0
+    else:
+        context.output.print("\n".join(views.finding_lines(finding, context.output)))

@@ -12,7 +12,14 @@ import cv2
 import numpy as np
 
 from job.image_reader import RejectedError
-from job.images import NotAnImageError, Pixels, TooLargeError, UnusableImageError, decode_any
+from job.images import (
+    NotAnImageError,
+    Pixels,
+    TooLargeError,
+    UnusableImageError,
+    check_size,
+    decode_any,
+)
 from job.jpeg_header import UPRIGHT, read_header
 
 MAX_PIXELS = 64_000_000
@@ -32,14 +39,10 @@ def take_in(encoded: bytes) -> Intake:
         RejectedError: With the reason.
     """
     header = read_header(encoded)
-    if header is not None:
-        if header.height * header.width > MAX_PIXELS:
-            raise RejectedError(
-                "too_many_pixels",
-                f"{header.width} x {header.height} px, more than {MAX_PIXELS:,} pixels",
-            )
-        return Intake(encoded, header.orientation)
     try:
+        if header is not None:
+            check_size(header.height, header.width, MAX_PIXELS)
+            return Intake(encoded, header.orientation)
         pixels = decode_any(encoded, MAX_PIXELS)
     except NotAnImageError as error:
         raise RejectedError("unsupported_format", "no image of a known format") from error

@@ -84,7 +84,7 @@ def normalise(
     header = read_header(data)
     if header is None or not header.is_upright_color:
         return _normalise_any(data, shorter_side, jpeg_quality, max_pixels)
-    _check_size(header.height, header.width, max_pixels)
+    check_size(header.height, header.width, max_pixels)
     if header.progressive and data.count(_SCAN) > _MAX_SCANS:
         raise UnusableImageError(f"more than {_MAX_SCANS} scans")
     try:
@@ -152,7 +152,7 @@ def decode_any(data: bytes, max_pixels: int) -> Pixels:
 
 def _decode_with_pillow(data: bytes, max_pixels: int) -> Pixels:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(image.height, image.width, max_pixels)
+        check_size(image.height, image.width, max_pixels)
         image.load()
         upright = ImageOps.exif_transpose(image)
     return np.ascontiguousarray(_to_rgb(upright))
@@ -171,7 +171,8 @@ def _to_rgb(image: Image.Image) -> Pixels:
     return np.asarray(image.convert("RGB"))
 
 
-def _check_size(height: int, width: int, max_pixels: int) -> None:
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Refuse an image by its size alone, with TooLargeError or UnusableImageError."""
     if height * width > max_pixels:
         raise TooLargeError(f"{width} x {height} px, more than {max_pixels} pixels")
     if not height or not width or max(height, width) > _MAX_JPEG_SIDE:

@@ -32,6 +32,18 @@ def run_directory(run_or_job: str, context: Context) -> str:
     )
 
 
+def without_cluster(run_or_job: str, context: Context) -> str | None:
+    """Give the run directory if it alone is to be asked: a path, or there is no cluster."""
+    if "/" in run_or_job or not has_cluster(context):
+        return run_directory(run_or_job, context)
+    return None
+
+
+def absent(run: str) -> NotFoundError:
+    """Make the error for a directory that holds nothing of a run."""
+    return NotFoundError(f"{run} is no run directory: nothing has been trained there")
+
+
 def has_cluster(context: Context) -> bool:
     """Whether there is a cluster that may know jobs by their names."""
     from launcher import kubeconfig

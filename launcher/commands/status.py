@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from launcher import arguments
 from launcher.context import Context
-from launcher.errors import NotFoundError, UsageError
+from launcher.errors import UsageError
 
 if TYPE_CHECKING:
     from launcher.diagnosis.finding import Finding
@@ -39,8 +39,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher import observe, phase, run_paths, views
     from launcher.diagnose import diagnose
 
-    if "/" in args.name or not run_paths.has_cluster(context):
-        return _show_run(run_paths.run_directory(args.name, context), args, context)
+    run_dir = run_paths.without_cluster(args.name, context)
+    if run_dir is not None:
+        return _show_run(run_dir, args, context)
     shown = None
     while True:
         state = observe.observe(context.cluster(), args.name, deep=args.verbose)
@@ -76,13 +77,13 @@ def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool
 
 def _show_run(run_dir: str, args: argparse.Namespace, context: Context) -> int:
     """Print what a run's directory tells, of a job that ran here or is gone."""
-    from launcher import run_directory, views
+    from launcher import run_directory, run_paths, views
 
     if args.watch:
         raise UsageError("--watch needs a job in a cluster")
     facts = run_directory.read(run_dir)
     if facts.progress is None and facts.checkpoint_step is None:
-        raise NotFoundError(f"{run_dir} is no run directory: nothing has been trained there")
+        raise run_paths.absent(run_dir)
     output = context.output
     if args.output:
         output.document(views.run_data(run_dir, facts), args.output)

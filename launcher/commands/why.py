@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from launcher import arguments
 from launcher.context import Context
-from launcher.errors import NotFoundError
 
 if TYPE_CHECKING:
     from launcher.diagnosis.finding import Finding
@@ -32,8 +31,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Look at everything, and print the one cause."""
     from launcher import run_paths
 
-    if "/" in args.name or not run_paths.has_cluster(context):
-        _print(_of_run(run_paths.run_directory(args.name, context)), args, context)
+    run_dir = run_paths.without_cluster(args.name, context)
+    if run_dir is not None:
+        _print(_of_run(run_dir), args, context)
         return 0
     from launcher import observe
     from launcher.diagnose import diagnose
@@ -47,13 +47,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _of_run(run: str) -> "Finding":
-    from launcher import run_directory
+    from launcher import run_directory, run_paths
     from launcher.diagnosis.run import explain
 
     facts = run_directory.read(run)
     words = run_directory.last_words(run)
     if facts.progress is None and facts.checkpoint_step is None and not words:
-        raise NotFoundError(f"{run} is no run directory: nothing has been trained there")
+        raise run_paths.absent(run)
     return explain(run, facts, words, datetime.datetime.now(datetime.UTC))
 
 

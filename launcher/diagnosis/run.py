@@ -42,32 +42,40 @@ def explain(
             sentence=f"{run} trains: step {progress.step:,} of {progress.total_steps:,}, "
             f"{progress.examples_per_s:,.0f} images/s.",
         )
-    return _stopped(run, facts, last_words, age_s)
+    return _not_training(run, facts, last_words, age_s)
 
 
-def _stopped(run: str, facts: RunFacts, last_words: Sequence[LastWords], age_s: float) -> Finding:
-    where = "before its first step"
-    if facts.progress:
-        where = f"at step {facts.progress.step:,} of {facts.progress.total_steps:,}"
+def _not_training(
+    run: str, facts: RunFacts, last_words: Sequence[LastWords], age_s: float
+) -> Finding:
+    """Explain by an error if there is one; else say only what is certain: it may be starting."""
+    progress = facts.progress
+    where = f"step {progress.step:,} of {progress.total_steps:,}" if progress else "no step yet"
     errors = [words for words in last_words if words.line.startswith(_ERROR)]
     causes = [words for words in errors if not _is_consequence(words)] or errors
+    silent = progress is not None and progress.state == "training"
     if causes:
         why = clip(causes[0].line.removeprefix(_ERROR)).rstrip(".")
-    elif facts.progress and facts.progress.state == "training":
-        why = f"its workers fell silent {units.format_seconds(age_s)} ago without a word, as when "
-        why += "they are killed or the machine goes off"
+        sentence = f"{run} stopped ({where}): {why}."
+    elif silent:
+        sentence = (
+            f"{run} has made no progress for {units.format_seconds(age_s)} ({where}), and no "
+            "worker says why, as when they are killed or the machine goes off."
+        )
+    elif last_words:
+        sentence = f"{run} does not train now ({where}); it said last: {clip(last_words[0].line)}."
     else:
-        why = "its workers gave no reason"
+        sentence = f"{run} does not train now ({where}), and its workers left no log."
     saved = facts.checkpoint_step
     return Finding(
-        situation="stopped",
-        level="failed",
-        sentence=f"{run} stopped {where}: {why}.",
+        situation="stopped" if causes or silent else "not-training",
+        level="failed" if causes or silent else "warning",
+        sentence=sentence,
         evidence=tuple(clip(f"{words.replica}: {words.line}") for words in last_words),
         mend=(
             f"go on from the checkpoint of step {saved:,}: launcher resume {run}"
             if saved is not None
-            else "mend that and start it again; there is no checkpoint yet",
+            else "there is no checkpoint yet: start it again once its cause is mended",
             f"read all of it: launcher logs {run}",
         ),
     )

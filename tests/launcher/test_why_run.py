@@ -45,7 +45,7 @@ def test_the_cause_is_the_error_of_the_worker_that_had_it(tmp_path: Path) -> Non
     logs = {"worker-0": f"step 40\n{LOST}\n", "worker-1": "error: no space left\nmore\n"}
     found = why(make_run(tmp_path, "stopped", logs=logs))
     assert found.situation == "stopped"
-    assert found.sentence.endswith("/run stopped at step 40 of 100: no space left.")
+    assert found.sentence.endswith("/run stopped (step 40 of 100): no space left.")
     assert found.evidence == (f"worker-0: {LOST}", "worker-1: error: no space left")
     assert "checkpoint of step 30: launcher resume" in found.mend[0]
 
@@ -58,8 +58,18 @@ def test_a_lost_peer_is_better_than_no_cause(tmp_path: Path) -> None:
 def test_workers_that_were_killed_have_no_last_words(tmp_path: Path) -> None:
     found = why(make_run(tmp_path, "training", ago_s=600, logs={"worker-0": "step 40/100\n"}))
     assert found.level == "failed"
-    assert "fell silent 10m ago without a word" in found.sentence
+    assert found.situation == "stopped"
+    assert "no progress for 10m (step 40 of 100), and no worker says why" in found.sentence
     assert found.evidence == ("worker-0: step 40/100",)
+
+
+def test_without_an_error_it_says_what_was_said_last(tmp_path: Path) -> None:
+    """Somebody stopped it, or it is starting again: both are true then."""
+    asked = why(make_run(tmp_path / "a", "stopped", logs={"worker-0": "stopped on request"}))
+    assert (asked.situation, asked.level) == ("not-training", "warning")
+    assert asked.sentence.endswith("(step 40 of 100); it said last: stopped on request.")
+    facts = run_directory.read(str(make_run(tmp_path / "b", "stopped")))
+    assert "left no log" in explain("runs/b", facts, (), NOW).sentence
 
 
 def test_a_run_that_trains_or_is_done_says_so(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ EXTRAS["all"] = [
 
 # The Dockerfile imports EXTRAS to install what the source needs before it copies the source.
 if __name__ == "__main__":
-    from setuptools import setup
+    from setuptools import find_packages, setup
 
     here = Path(__file__).parent
     version = re.search(r'__version__ = "(.+)"', (here / "job/__init__.py").read_text())[1]
@@ -72,21 +72,17 @@ if __name__ == "__main__":
         license="Apache-2.0",
         python_requires=">=3.11",
         packages=[
-            "job",
+            *find_packages(include=("job", "job.*", "launcher", "launcher.*")),
             "k8s",
             "k8s.jobs",
             "k8s.namespace",
-            "launcher",
-            "launcher.backends",
-            "launcher.checks",
-            "launcher.commands",
-            "launcher.diagnosis",
         ],
         package_data={
             "k8s": ["*.md"],
             "k8s.jobs": ["*.yaml"],
             "k8s.namespace": ["*.yaml"],
-            "job": ["templates/*", "py.typed"],
+            "job": ["py.typed"],
+            "job.evaluation": ["templates/*"],
             "launcher": ["py.typed"],
         },
         entry_points={"console_scripts": ["launcher = launcher.__main__:start"]},

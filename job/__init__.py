@@ -8,8 +8,8 @@ so that the launcher can use them on a machine without TensorFlow.
 import os
 import sys
 
-from job import quiet_import
-from job.stop_request import obey_as_first_process
+from job.process import quiet_import
+from job.process.stop_request import obey_as_first_process
 
 if "KEEP_LOG_OF_WORKER" in os.environ:  # As a pod's manifest says.
     from job.supervise import take_over  # Here, since the launcher must start fast.

@@ -13,8 +13,9 @@ import time
 
 from PIL import Image
 
-from job import config, entry, layout
-from job.errors import ConfigError, JobError
+from job.contract import configs, layout
+from job.contract.errors import ConfigError, JobError
+from job.process import entry
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _SIZE_PX = 32
@@ -72,7 +73,7 @@ def _write_meta(folder: str, names: dict[str, dict[str, list[str]]]) -> None:
             json.dump(by_class, file)
 
 
-def demo(settings: config.DemoConfig) -> int:
+def demo(settings: configs.DemoConfig) -> int:
     """Run every step and say where the results are."""
     base = settings.output
     source, data, run, model = (
@@ -155,7 +156,7 @@ if __name__ == "__main__":
     sys.exit(
         entry.run(
             demo,
-            config.DemoConfig,
+            configs.DemoConfig,
             program="python -m job.demo",
             description="Train, evaluate, export and predict on scikit-learn's digits.",
         )

@@ -4,12 +4,13 @@ import os
 import sys
 from dataclasses import dataclass
 
-from job import entry, storage
-from job.checkpoint_archive import CHECKPOINT, extract_checkpoint
-from job.config import DownloadConfig
-from job.errors import ConfigError
-from job.fetch import fetch
-from job.partial_file import Expected
+from job import storage
+from job.contract.configs import DownloadConfig
+from job.contract.errors import ConfigError
+from job.downloads.http import fetch
+from job.downloads.partial_file import Expected
+from job.downloads.slim_archive import CHECKPOINT, extract_checkpoint
+from job.process import entry
 
 
 @dataclass(frozen=True)

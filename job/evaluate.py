@@ -10,20 +10,24 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 from tqdm import tqdm
 
-from job import entry, input_pipeline, layout, precision, report
-from job.cluster import SINGLE, connect
-from job.config import EvaluateConfig, to_dict
-from job.dataset import Dataset, load_dataset
-from job.errors import ConfigError
-from job.evaluation import Predictions, Scorer
-from job.exhibits import Gallery, hardest, of_confusion
-from job.input_pipeline import Batch
-from job.metrics import judge, most_confused
-from job.report import ConfusedPair, Subject
-from job.report_words import percent
-from job.run_directory import Run, load_run
-from job.tally import Tally, count
-from job.trained_model import TrainedModel, load_trained_model
+from job.contract import layout
+from job.contract.configs import EvaluateConfig, to_dict
+from job.contract.errors import ConfigError
+from job.dataset import batches as input_pipeline
+from job.dataset.batches import Batch
+from job.dataset.description import Dataset, load_dataset
+from job.distributed.cluster import SINGLE, connect
+from job.evaluation import report
+from job.evaluation.counts import Tally, count
+from job.evaluation.metrics import judge, most_confused
+from job.evaluation.passes import Predictions, Scorer
+from job.evaluation.report import ConfusedPair, Subject
+from job.evaluation.shown_examples import Gallery, hardest, of_confusion
+from job.evaluation.verdicts import percent
+from job.model import precision
+from job.model.trained import TrainedModel, load_trained_model
+from job.process import entry
+from job.run.directory import Run, load_run
 
 SHOWN_PAIRS = 12
 SHOWN_OF_A_PAIR = 6

@@ -1,7 +1,7 @@
 """`python -m job.export`: a checkpoint as a SavedModel that takes encoded images.
 
-The model directory appears whole or not at all (`job/commit.py`). Beside the SavedModel it holds
-model.json, written last: what the model is, and the SHA-256 of every file.
+The model directory appears whole or not at all (`job/storage/atomic_folder.py`). Beside the
+SavedModel it holds model.json, written last: what the model is, and the SHA-256 of every file.
 """
 
 import json
@@ -14,13 +14,16 @@ from typing import Any
 import tensorflow as tf
 
 import job
-from job import commit, entry, layout, storage
-from job.checkpoints import sha256_of_file
-from job.config import ExportConfig, to_dict
-from job.errors import ConfigError
-from job.run_directory import load_run
-from job.serving_model import ServingModel, dense_size_px
-from job.trained_model import TrainedModel, load_trained_model
+from job import storage
+from job.contract import layout
+from job.contract.configs import ExportConfig, to_dict
+from job.contract.errors import ConfigError
+from job.model.trained import TrainedModel, load_trained_model
+from job.process import entry
+from job.run.checkpoints import sha256_of_file
+from job.run.directory import load_run
+from job.serving.saved_model import ServingModel, dense_size_px
+from job.storage import atomic_folder
 
 MODEL_FORMAT = 1
 _log = logging.getLogger(__name__)
@@ -36,13 +39,13 @@ def export(config: ExportConfig) -> None:
     """
     _check_output(config)
     trained = load_trained_model(load_run(config.run), config.checkpoint)
-    with commit.staging_folder(config.output) as folder:
+    with atomic_folder.staging_folder(config.output) as folder:
         save(trained, tf.dtypes.as_dtype(config.precision), folder)
         description = describe(trained, config, folder)
         if config.overwrite:
-            commit.delete_folder(config.output, layout.MODEL_FILE)
+            atomic_folder.delete_folder(config.output, layout.MODEL_FILE)
         text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-        commit.commit_folder(folder, config.output, layout.MODEL_FILE, text.encode())
+        atomic_folder.commit_folder(folder, config.output, layout.MODEL_FILE, text.encode())
     _log.info(
         "exported step %d of %s (%d classes, %s, %.1f MB) to %s",
         trained.checkpoint.step,
@@ -91,7 +94,7 @@ def describe(trained: TrainedModel, config: ExportConfig, folder: str) -> dict[s
                 "bytes": os.path.getsize(os.path.join(folder, name)),
                 "sha256": sha256_of_file(os.path.join(folder, name)),
             }
-            for name in commit.files_below(folder)
+            for name in atomic_folder.files_below(folder)
         },
     }
 

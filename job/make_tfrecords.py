@@ -1,8 +1,8 @@
 """`python -m job.make_tfrecords`: images -> shuffled TFRecord shards and dataset.json.
 
-The source is listed and every image gets its place (`job/records_preparation.py`), worker
-processes make records (`job/records_outcomes.py`), shards are written in order and committed one
-by one (`job/records_shards.py`), and dataset.json comes last (`job/records_finish.py`).
+The source is listed and every image gets its place (`job/making/preparation.py`), worker
+processes make records (`job/making/outcomes.py`), shards are written in order and committed one
+by one (`job/making/shards.py`), and dataset.json comes last (`job/making/finish.py`).
 """
 
 import logging
@@ -15,23 +15,18 @@ from contextlib import ExitStack, closing
 from itertools import islice
 from typing import Self
 
-from job import entry, layout, storage
-from job.config import RecordsConfig
-from job.cores import available_cores
-from job.dataset import SPLITS, Dataset
-from job.errors import PreemptedError
-from job.food101_archive import Food101Archive
-from job.image_catalogue import ImageCatalogue
-from job.records_finish import drop_notes, finish, write_rejects
-from job.records_outcomes import (
-    Workshop,
-    missing_images,
-    outcomes_of_archive,
-    outcomes_of_files,
-)
-from job.records_plan import PlannedShard
-from job.records_preparation import Preparation, find_complete, prepare_records
-from job.records_shards import (
+from job import storage
+from job.contract import layout
+from job.contract.configs import RecordsConfig
+from job.contract.errors import PreemptedError
+from job.dataset.description import SPLITS, Dataset
+from job.making.catalogue import ImageCatalogue
+from job.making.finish import drop_notes, finish, write_rejects
+from job.making.food101_archive import Food101Archive
+from job.making.outcomes import Workshop, missing_images, outcomes_of_archive, outcomes_of_files
+from job.making.placement import PlannedShard
+from job.making.preparation import Preparation, find_complete, prepare_records
+from job.making.shards import (
     RejectLimit,
     TooManyRejectsError,
     WrittenShard,
@@ -39,11 +34,13 @@ from job.records_shards import (
     finished_shards,
     write_shard,
 )
-from job.records_spool import RecordSpool
-from job.records_worker import ImageOptions, Outcome
-from job.stop_request import LEAVE_WITHIN_S, StopRequest
-from job.storage_interface import NotFoundError
-from job.work_progress import WorkProgress
+from job.making.spool import RecordSpool
+from job.making.workers import ImageOptions, Outcome
+from job.process import entry
+from job.process.cores import available_cores
+from job.process.progress_bar import WorkProgress
+from job.process.stop_request import LEAVE_WITHIN_S, StopRequest
+from job.storage.interface import NotFoundError
 
 _log = logging.getLogger(__name__)
 

@@ -1,9 +1,9 @@
 """`python -m job.predict`: classify images, each exactly once, and say why where that fails.
 
-The images are listed once (`job/listing.py`) and cut into parts; a task classifies its parts
-(`job/predict_pipeline.py`) and commits them one by one (`job/prediction_parts.py`). Started again,
-with any number of tasks, it does the parts that are missing. The task that finds all parts there
-writes summary.json.
+The images are listed once (`job/prediction/listing.py`) and cut into parts; a task classifies its
+parts (`job/prediction/pipeline.py`) and commits them one by one (`job/prediction/parts.py`).
+Started again, with any number of tasks, it does the parts that are missing. The task that finds all
+parts there writes summary.json.
 """
 
 import json
@@ -12,19 +12,22 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from job import entry, layout, listing_sources, part_ranges, storage
-from job.config import PredictConfig
-from job.errors import ConfigError
-from job.exported_model import ModelFacts, local_model, read_facts
-from job.image_reader import ImageReader
-from job.listing import Listing, drop_other_attempts, freeze
-from job.predict_model import PredictModel, resolve_precision
-from job.predict_task import PredictTask
-from job.prediction_gallery import write_gallery
-from job.prediction_parts import Counts, PartStore, summary_of
-from job.stop_request import LEAVE_WITHIN_S, StopRequest
-from job.storage_interface import NotFoundError, PreconditionError
-from job.words import many
+from job import storage
+from job.contract import layout, part_ranges
+from job.contract.configs import PredictConfig
+from job.contract.errors import ConfigError
+from job.contract.wording import many
+from job.prediction import listing_sources
+from job.prediction.gallery import write_gallery
+from job.prediction.image_reader import ImageReader
+from job.prediction.listing import Listing, drop_other_attempts, freeze
+from job.prediction.model import PredictModel, resolve_precision
+from job.prediction.parts import Counts, PartStore, summary_of
+from job.prediction.task import PredictTask
+from job.process import entry
+from job.process.stop_request import LEAVE_WITHIN_S, StopRequest
+from job.serving.model_files import ModelFacts, local_model, read_facts
+from job.storage.interface import NotFoundError, PreconditionError
 
 PLAN_FORMAT = 1
 _log = logging.getLogger(__name__)

@@ -2,18 +2,18 @@
 
     python -m job.scaling --images_per_s=400 --plot=scaling.png
 
-The prediction adds the time of the exchange, as `job/exchange_plan.py` computes it, to the time
-one GPU takes for its images. TensorFlow is not needed.
+The prediction adds the time of the exchange, as `job/distributed/exchange_plan.py` computes it, to
+the time one GPU takes for its images. TensorFlow is not needed.
 """
 
 import sys
 from dataclasses import dataclass
 
-from job.config import ScalingConfig
-from job.entry import run
-from job.errors import ConfigError
-from job.exchange_plan import plan_exchange
-from job.vgg19_shapes import layer_shapes
+from job.contract.configs import ScalingConfig
+from job.contract.errors import ConfigError
+from job.distributed.exchange_plan import plan_exchange
+from job.model.shapes import layer_shapes
+from job.process.entry import run
 
 NETWORKS_GBPS = (10.0, 25.0, 100.0)
 GPUS = (1, 2, 4, 8, 16, 32, 64)

@@ -15,12 +15,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from job import flags, parent_death, storage
-from job.attempt_log import AttemptLog
-from job.bounded_log import BoundedLog
-from job.errors import ConfigError, HelpRequested
-from job.exit_codes import ExitCode
-from job.train_config import TrainConfig
+from job import storage
+from job.contract import flags
+from job.contract.errors import ConfigError, HelpRequested
+from job.contract.exit_codes import ExitCode
+from job.contract.train_config import TrainConfig
+from job.process import children
+from job.process.bounded_log import BoundedLog
+from job.process.kept_log import AttemptLog
 
 # How long the end of a pod may wait for the last copy. A node on spot prices gives 15 s in all,
 # of which the trainer may have taken 10.
@@ -91,7 +93,7 @@ def _training_flags(command: Sequence[str]) -> Sequence[str] | None:
 
 def _die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent ends, however that ends."""
-    parent_death.signal_me(signal.SIGKILL)
+    children.signal_me(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
 

@@ -14,34 +14,31 @@ from typing import Any
 
 import tensorflow as tf
 
-from job import (
-    checkpoints,
-    entry,
-    evaluation,
-    input_pipeline,
-    precision,
-    run_directory,
-    schedule,
-    storage,
-)
-from job import cluster as cluster_module
-from job.agreement import agree, from_chief
-from job.checkpoints import CheckpointDir
-from job.cluster import Cluster
-from job.config import TrainConfig
-from job.dataset import Dataset, load_dataset
-from job.errors import DivergedError, PreemptedError
-from job.exchange_table import plan_table
-from job.loss_scale import LossScale
-from job.optimizer import Momentum
-from job.peer_loss import naming_lost_peers
-from job.run_output import RunOutput
-from job.run_plan import known_link, plan_run
-from job.slim_checkpoint import load_weights
-from job.stop_request import StopRequest
-from job.train_step import StepResult, TrainStep
-from job.vgg19 import VGG19
-from job.words import many
+from job import storage
+from job.contract.configs import TrainConfig
+from job.contract.errors import DivergedError, PreemptedError
+from job.contract.wording import many
+from job.dataset import batches as input_pipeline
+from job.dataset.description import Dataset, load_dataset
+from job.distributed import cluster as cluster_module
+from job.distributed.cluster import Cluster
+from job.distributed.peer_loss import naming_lost_peers
+from job.distributed.plan_for_run import known_link, plan_run
+from job.distributed.plan_table import plan_table
+from job.distributed.same_run import agree, from_chief
+from job.evaluation import passes
+from job.model import precision
+from job.model.pretrained import load_weights
+from job.model.vgg19 import VGG19
+from job.process import entry
+from job.process.stop_request import StopRequest
+from job.run import checkpoints, directory
+from job.run.checkpoints import CheckpointDir
+from job.training import schedule
+from job.training.loss_scale import LossScale
+from job.training.optimizer import Momentum
+from job.training.outputs import RunOutput
+from job.training.step import StepResult, TrainStep
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
         PreemptedError: SIGTERM came; a checkpoint of that step is committed.
         DivergedError: The loss is not finite; the newest checkpoint is from before.
         PeerLostError: Another worker died or stalled.
-        JobError: Bad settings, data or storage; see `job/errors.py`.
+        JobError: Bad settings, data or storage; see `job/contract/errors.py`.
     """
     cluster = cluster_module.read_cluster(environ)
     dataset = load_dataset(config.data)
@@ -62,7 +59,7 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     with StopRequest() as stop, naming_lost_peers(cluster):
         agree(strategy, cluster, {"config": config, "dataset": dataset.identity})
         if cluster.is_chief:
-            run_directory.open_run(config, dataset)
+            directory.open_run(config, dataset)
         Trainer(config, cluster, dataset, strategy, stop).run()
     requests = storage.request_counts()
     if cluster.is_chief and requests:
@@ -239,7 +236,7 @@ class Trainer:
         return step > 0 and step * batch // examples > (step - 1) * batch // examples
 
     def _evaluate(self, step: int) -> tuple[Mapping[str, float], bool]:
-        result = evaluation.evaluate_together(
+        result = passes.evaluate_together(
             self._model, self._dataset, self._config, self._precision, self._strategy, self._cluster
         )
         return result.metrics, self._output.evaluation(step, result)

@@ -1,7 +1,7 @@
 """What passes between a person and a cluster: manifests as data, for `kubectl` and the launcher.
 
 `jobs/` holds one skeleton per kind of job, `namespace/` what a namespace needs once. Every file
-is a valid manifest as it stands; `launcher/render.py` fills the leaves.
+is a valid manifest as it stands; `launcher/manifests/render.py` fills the leaves.
 """
 
 import os

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from job.errors import ConfigError, HelpRequested, JobError
-from launcher import arguments, commands
+from job.contract.errors import ConfigError, HelpRequested, JobError
+from launcher import commands
 from launcher.context import Context
 from launcher.errors import LauncherError, UsageError
 from launcher.output import Output
+from launcher.settings import arguments
 
 _INTERRUPTED = 130
 _COMMON_WITH_VALUE = (
@@ -129,7 +130,7 @@ def command_parser(command: commands.Command) -> _Parser:
 
 def _help_on_job_flags(command: str, job_config: type[Any]) -> str:
     """Write what `launcher COMMAND ... -- --help` shows."""
-    from job import flags
+    from job.contract import flags
 
     return flags.help_text(
         job_config,

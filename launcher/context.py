@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 from launcher.output import Output
 
 if TYPE_CHECKING:
-    from launcher.cluster import Cluster
-    from launcher.settings import Settings
+    from launcher.api.connection import Cluster
+    from launcher.settings.fields import Settings
 
 
 class Context:
@@ -32,14 +32,15 @@ class Context:
     @functools.cached_property
     def settings(self) -> "Settings":
         """Defaults, the profile of launcher.yaml and the flags, merged in this order."""
-        from launcher import settings
+        from launcher.settings import fields
 
-        return settings.resolve(self._args, self.environ)
+        return fields.resolve(self._args, self.environ)
 
     @functools.cached_property
     def namespace(self) -> str:
         """--namespace, else the profile's, else the kubeconfig context's, else `default`."""
-        from launcher import kubeconfig, names
+        from launcher.api import kubeconfig
+        from launcher.manifests import names
 
         chosen = (
             self.settings.namespace
@@ -57,10 +58,10 @@ class Context:
 
     @functools.cached_property
     def _cluster(self) -> "Cluster":
-        from launcher import cluster, kubeconfig
+        from launcher.api import connection, kubeconfig
 
         files = kubeconfig.paths(self.settings.kubeconfig, self.environ)
-        return cluster.connect(
+        return connection.connect(
             kubeconfig=os.pathsep.join(files) or None,
             context=self.settings.context or None,
             namespace=self.namespace,

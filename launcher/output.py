@@ -103,7 +103,7 @@ class Output:
         if output_format == "json":
             self.print(json.dumps(data, indent=2, ensure_ascii=False))
             return
-        from launcher import yaml_text
+        from launcher.manifests import yaml_text
 
         self.stdout.write(yaml_text.dump(data))
 
@@ -113,7 +113,7 @@ class Output:
             many = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
             self.document(manifests[0] if len(manifests) == 1 else many, "json")
             return
-        from launcher import yaml_text
+        from launcher.manifests import yaml_text
 
         self.stdout.write(yaml_text.dump_all(manifests))
 

@@ -39,7 +39,7 @@ def small_photo_archive() -> Path:
 @pytest.fixture(scope="session")
 def digits_dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Scikit-learn's 1,797 digits as a dataset of 32 x 32 px JPEGs: 1,437 train, 360 test."""
-    from job.config import RecordsConfig
+    from job.contract.configs import RecordsConfig
     from job.demo import write_digits
     from job.make_tfrecords import make_tfrecords
 

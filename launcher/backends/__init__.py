@@ -14,4 +14,6 @@ def load(name: str) -> ModuleType:
     """Import the module of a backend."""
     if name not in NAMES:
         raise ValueError(f"unknown backend {name!r}")
-    return importlib.import_module(f"launcher.backends.{name}")
+    return importlib.import_module(
+        "launcher.local.backend" if name == "local" else f"launcher.backends.{name}"
+    )

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from launcher import resources, state_json
-from launcher.backends.submission import submit
-from launcher.state import Job
+from launcher.api import resources
+from launcher.observe import reading
+from launcher.observe.state import Job
+from launcher.sending.submission import submit
 
 __all__ = ["POD_LABEL", "RESOURCE", "pod_spec", "read", "submit", "suspension"]
 
@@ -17,12 +18,12 @@ _ENDS = ("Complete", "Failed")
 def read(item: dict[str, Any]) -> Job:
     """Read a Job; restarts are its failed pods."""
     spec, status = item["spec"], item.get("status") or {}
-    over = [c.since for c in state_json.conditions(status) if c.type in _ENDS and c.true]
+    over = [c.since for c in reading.conditions(status) if c.type in _ENDS and c.true]
     limit = spec.get("backoffLimitPerIndex", spec.get("backoffLimit"))
-    return state_json.job(
+    return reading.job(
         item,
         pod_spec=pod_spec(item),
-        finished=state_json.time(status.get("completionTime")) or (over[0] if over else None),
+        finished=reading.time(status.get("completionTime")) or (over[0] if over else None),
         suspended=bool(spec.get("suspend")),
         workers=int(spec.get("completions") or spec.get("parallelism") or 1),
         restarts=int(status.get("failed") or 0),

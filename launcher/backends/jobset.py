@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from launcher import resources, state_json
-from launcher.backends.submission import submit
-from launcher.state import Job
+from launcher.api import resources
+from launcher.observe import reading
+from launcher.observe.state import Job
+from launcher.sending.submission import submit
 
 __all__ = ["POD_LABEL", "RESOURCE", "pod_spec", "read", "submit", "suspension"]
 
@@ -19,8 +20,8 @@ def read(item: dict[str, Any]) -> Job:
     spec, status = item["spec"], item.get("status") or {}
     groups = spec.get("replicatedJobs") or [{}]
     child = (groups[0].get("template") or {}).get("spec") or {}
-    over = [c.since for c in state_json.conditions(status) if c.type in _ENDS and c.true]
-    return state_json.job(
+    over = [c.since for c in reading.conditions(status) if c.type in _ENDS and c.true]
+    return reading.job(
         item,
         pod_spec=pod_spec(item),
         finished=over[0] if over else None,

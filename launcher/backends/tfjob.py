@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from launcher import resources, state_json
-from launcher.backends.submission import submit
-from launcher.state import Job
+from launcher.api import resources
+from launcher.observe import reading
+from launcher.observe.state import Job
+from launcher.sending.submission import submit
 
 __all__ = ["POD_LABEL", "RESOURCE", "pod_spec", "read", "submit", "suspension"]
 
@@ -17,10 +18,10 @@ def read(item: dict[str, Any]) -> Job:
     policy = item["spec"].get("runPolicy") or {}
     replicas = item["spec"].get("tfReplicaSpecs") or {}
     status = item.get("status") or {}
-    return state_json.job(
+    return reading.job(
         item,
         pod_spec=pod_spec(item),
-        finished=state_json.time(status.get("completionTime")),
+        finished=reading.time(status.get("completionTime")),
         suspended=bool(policy.get("suspend")),
         workers=sum(int(spec.get("replicas", 1)) for spec in replicas.values()),
         max_restarts=policy.get("backoffLimit"),

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator
 
-from launcher import backends, resources
-from launcher.background import start
+from launcher import backends
+from launcher.api import resources
+from launcher.api.daemon import start
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.errors import LauncherError
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from launcher import resources, yaml_text
+from launcher.api import resources
+from launcher.api.resources import Resource
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.errors import DeniedError, LauncherError
-from launcher.resources import Resource
+from launcher.manifests import yaml_text
 
 _CONTROLLERS = {
     "tfjob": (resources.TFJOBS, "training-operator", "the training operator"),

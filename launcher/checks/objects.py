@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from launcher import names, resources
-from launcher.api_errors import KindMissingError
-from launcher.backends import submission
+from launcher.api import resources
+from launcher.api.errors import KindMissingError
 from launcher.checks.result import Result, Subject, failed, ok, warning
 from launcher.errors import (
     ConflictError,
@@ -14,6 +13,8 @@ from launcher.errors import (
     UnreachableError,
     UsageError,
 )
+from launcher.manifests import names
+from launcher.sending import submission
 
 
 def namespace(subject: Subject) -> Iterator[Result]:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from launcher.spec import JobSpec
-from launcher.state import Job
+from launcher.describe.spec import JobSpec
+from launcher.observe.state import Job
 
 if TYPE_CHECKING:
-    from launcher.cluster import Cluster
+    from launcher.api.connection import Cluster
 
 Level = Literal["ok", "unknown", "warning", "failed"]
 

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterator
 
-from launcher import capacity, labels, quantities, resources
-from launcher.background import start
+from launcher.api import resources
+from launcher.api.daemon import start
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.diagnosis.scheduling import suits
 from launcher.errors import DeniedError
-from launcher.state import Capacity, Job, Node
+from launcher.manifests import labels, quantities
+from launcher.observe import capacity
+from launcher.observe.state import Capacity, Job, Node
 
 _SHOWN_HOLDERS = 3
 

@@ -6,12 +6,14 @@ The job runs as another identity, which may be allowed more or less.
 import uuid
 from collections.abc import Iterator
 
-from job import layout, storage
-from job.errors import InputMissingError, JobError, StorageUnreachableError
-from launcher import dataset_facts, patience, run_directory
+from job import storage
+from job.contract import layout
+from job.contract.errors import InputMissingError, JobError, StorageUnreachableError
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
+from launcher.describe import dataset_facts
+from launcher.describe.spec import JobSpec
 from launcher.errors import LauncherError
-from launcher.spec import JobSpec
+from launcher.observe import quick_storage, run_directory
 
 _THE_JOB = "the job runs as its service account, which may well be able to"
 
@@ -21,7 +23,7 @@ def data(subject: Subject) -> Iterator[Result]:
     path = _flag(subject.spec, "data")
     if not path:
         return
-    patience.be_brief()
+    quick_storage.be_brief()
     try:
         storage.stat(layout.dataset_file(path))
         facts = dataset_facts.read(path)
@@ -45,7 +47,7 @@ def run(subject: Subject) -> Iterator[Result]:
     spec = subject.spec
     if spec is None or spec.kind != "train":
         return
-    patience.be_brief()
+    quick_storage.be_brief()
     probe = storage.join(spec.output, f".check-{uuid.uuid4().hex}")
     try:
         storage.write_bytes(probe, b"")

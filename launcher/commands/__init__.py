@@ -7,7 +7,7 @@
     EPILOG = "examples: ..."            optional, printed as it stands below `--help`
 
     def add_arguments(parser: argparse.ArgumentParser) -> None
-        The command's own arguments. Every command also gets, from `launcher/arguments.py`:
+        The command's own arguments. Every command also gets, from `launcher/settings/arguments.py`:
         --profile, --settings, --context, --namespace/-n, --kubeconfig, --set.
         For `-o` call `arguments.add_output(parser, "wide", "name")` (json and yaml are always in);
         for flags of a job after `--` call `arguments.accept_job_flags(parser, TrainConfig)`:
@@ -15,15 +15,15 @@
 
     def run(args: argparse.Namespace, context: launcher.context.Context) -> int
         Does the work and returns the exit code (0 ok, 1 failed). Errors are raised as classes of
-        `launcher/errors.py`, never printed here; `job.errors.JobError` may pass through.
+        `launcher/errors.py`, never printed here; `job.contract.errors.JobError` may pass through.
 
 `context` gives, each made when it is first asked for:
 
-    context.settings    launcher.settings.Settings: profile and flags merged
+    context.settings    launcher.settings.fields.Settings: profile and flags merged
     context.namespace   str: --namespace, else the profile's, else the kubeconfig context's
     context.output      launcher.output.Output: print, note, warn, table, document, style
-    context.cluster()   launcher.cluster.Cluster, by `launcher.cluster.connect(kubeconfig=...,
-                        context=..., namespace=...)`; the first call imports kubernetes
+    context.cluster()   launcher.api.connection.Cluster, by `connect(kubeconfig=..., context=...,
+                        namespace=...)` of that module; the first call imports kubernetes
     context.environ     the environment variables
     context.stdin       the standard input, for questions
 
@@ -31,12 +31,12 @@ What `submit` and its kin call, and what the modules behind the call promise:
 
     launcher.backends.load(name)   -> the module launcher.backends.<name>: tfjob, jobset, job, local
         .submit(cluster, manifests, *, dry_run=False) -> list of the objects as the server has them
-        `manifests` is what `launcher.render.render(spec)` gave: plain dicts, the job first, then
-        its companions, which get an ownerReference to it. A half-made submission cleans up after
-        itself. Same name and same spec (annotation `food101/spec-hash`): nothing is sent, the
-        object is returned; other spec: ConflictError with the diff.
-    launcher.backends.local.submit(spec, context) -> exit code of the job's processes
-    launcher.preflight.require(spec, manifests, cluster, context.output, skip=(...)) -> None
+        `manifests` is what `launcher.manifests.render.render(spec)` gave: plain dicts, the job
+        first, then its companions, which get an ownerReference to it. A half-made submission
+        cleans up after itself. Same name and same spec (annotation `food101/spec-hash`): nothing
+        is sent, the object is returned; other spec: ConflictError with the diff.
+    launcher.local.backend.submit(spec, context) -> exit code of the job's processes
+    launcher.checks.preflight.require(spec, manifests, cluster, context.output, skip=(...)) -> None
         runs the checks, prints warnings, raises LauncherError if one failed
     launcher.commands.logs.follow(name, context) -> None
         all replicas' logs until the job has ended

@@ -3,14 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from job.errors import ConfigError
-from launcher import arguments
+from job.contract.errors import ConfigError
 from launcher.context import Context
 from launcher.errors import UsageError
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
-    from launcher.preflight import Checked
-    from launcher.training import Training
+    from launcher.checks.preflight import Checked
+    from launcher.describe.training import Training
 
 NAME = "check"
 HELP = "Check the cluster, and whether a training job could run there."
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Check and print."""
-    from launcher import preflight
-    from launcher.render import render
+    from launcher.checks import preflight
+    from launcher.manifests.render import render
 
     job, problem = _job(args, context)
     cluster = context.cluster()
@@ -60,9 +60,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if not args.output:
             _show(checked, context)
     if args.deep and job and manifest:
-        from launcher import deep_check
+        from launcher.checks import deep
 
-        found.append(deep_check.run(cluster, job.spec, manifest, context.output.note))
+        found.append(deep.run(cluster, job.spec, manifest, context.output.note))
         if not args.output:
             _show(found[-1], context)
     if args.output:
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _job(args: argparse.Namespace, context: Context) -> "tuple[Training | None, str]":
     """Describe the job; without one (no dataset, no image yet) the cluster is checked alone."""
-    from launcher import training
+    from launcher.describe import training
 
     settings = context.settings
     backend = training.choose_backend(settings, has_cluster=True)
@@ -92,8 +92,8 @@ def _job(args: argparse.Namespace, context: Context) -> "tuple[Training | None, 
 
 
 def _problem(text: str) -> "Checked":
+    from launcher.checks.preflight import Checked
     from launcher.checks.result import Result
-    from launcher.preflight import Checked
 
     mend = "the checks below are of the cluster alone; launcher init writes a launcher.yaml"
     return Checked(name="settings", results=(Result(level="failed", what=text, mend=mend),))

@@ -22,12 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Delete the jobs, one after the other."""
-    from launcher import observe, suspension
+    from launcher.observe import gather
+    from launcher.sending import suspend
 
     cluster, output = context.cluster(), context.output
     for name in args.name:
         try:
-            module, item = observe.find(cluster, name)
+            module, item = gather.find(cluster, name)
         except NotFoundError:
             if not args.ignore_not_found:
                 raise
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         job = module.read(item)
         cluster.delete(module.RESOURCE, job.name, uid=job.uid)
         if args.wait:
-            suspension.wait_for_pods(cluster, module, job)
+            suspend.wait_for_pods(cluster, module, job)
         output.print(f"{output.style(job.name)} deleted")
         if job.run:
             output.note(f"what it wrote stays: {job.run}")

@@ -5,12 +5,12 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import NotFoundError, UsageError
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
-    from launcher.training import Training
+    from launcher.describe.training import Training
 
 NAME = "diff"
 HELP = "Show how a job would differ from one that runs or ran."
@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the differences; 0 if there are none."""
-    from launcher import training
-    from launcher.render import render
+    from launcher.describe import training
+    from launcher.manifests.render import render
 
     settings = context.settings
     backend = training.choose_backend(settings, has_cluster=True)
@@ -54,8 +54,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _against_cluster(name: str, manifest: dict[str, object], context: Context) -> list[str] | None:
     """Compare with the object of that name, of whatever kind; None if there is none."""
-    from launcher import resources
-    from launcher.differences import differences
+    from launcher.api import resources
+    from launcher.manifests.differences import differences
 
     cluster = context.cluster()
     for resource in (resources.TFJOBS, resources.JOBSETS):
@@ -70,8 +70,9 @@ def _against_cluster(name: str, manifest: dict[str, object], context: Context) -
 
 def _against_run(name: str, job: "Training", context: Context) -> list[str]:
     """Compare with the configuration in the run directory of a job that is gone."""
-    from job import layout, storage
-    from job.errors import JobError
+    from job import storage
+    from job.contract import layout
+    from job.contract.errors import JobError
 
     path = layout.config_file(job.config.run)
     try:

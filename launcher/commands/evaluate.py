@@ -2,8 +2,8 @@
 
 import argparse
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 NAME = "evaluate"
 HELP = "Evaluate a run and write its report."
@@ -17,7 +17,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the run to evaluate."""
-    from job.config import EvaluateConfig
+    from job.contract.configs import EvaluateConfig
 
     parser.add_argument("run_or_job", metavar="RUN", help="run directory, or name of a job")
     parser.add_argument("--gpus", metavar="N", type=int, default=1, dest="task_gpus",
@@ -29,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
-    from job import flags, layout
-    from job.config import EvaluateConfig
-    from launcher import run_paths, task_commands
+    from job.contract import flags, layout
+    from job.contract.configs import EvaluateConfig
     from launcher.errors import UsageError
+    from launcher.observe import run_paths
+    from launcher.sending import send_task
 
     run_directory = run_paths.run_directory(args.run_or_job, context)
     given = [f"--run={run_directory}", *args.job_flags]
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("no dataset: give --data, or put it into launcher.yaml")
     config = flags.parse(EvaluateConfig, given)
     output = config.output or layout.report_dir(config.run)
-    return task_commands.run(
+    return send_task.run(
         "evaluate", config, output, args, context,
         rows=[("run", config.run), ("data", config.data), ("checkpoint", config.checkpoint),
               ("report", output)],

@@ -2,8 +2,8 @@
 
 import argparse
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 NAME = "export"
 HELP = "Export a run as a SavedModel."
@@ -16,7 +16,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the run to export and where the model goes."""
-    from job.config import ExportConfig
+    from job.contract.configs import ExportConfig
 
     parser.add_argument("run_or_job", metavar="RUN", help="run directory, or name of a job")
     parser.add_argument("--output", metavar="PATH", required=True, dest="target",
@@ -28,15 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
-    from job import flags
-    from job.config import ExportConfig
-    from launcher import run_paths, task_commands
+    from job.contract import flags
+    from job.contract.configs import ExportConfig
+    from launcher.observe import run_paths
+    from launcher.sending import send_task
 
     run_directory = run_paths.run_directory(args.run_or_job, context)
     config = flags.parse(
         ExportConfig, [f"--run={run_directory}", f"--output={args.target}", *args.job_flags]
     )
-    return task_commands.run(
+    return send_task.run(
         "export", config, config.output, args, context,
         rows=[("run", config.run), ("checkpoint", config.checkpoint), ("model", config.output)],
     )  # fmt: skip

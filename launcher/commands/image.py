@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import tempfile
 
-from launcher import image_tools
 from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError, UsageError
+from launcher.sending import image_tools
 
 NAME = "image"
 HELP = "Build or push the container image."
@@ -28,10 +28,10 @@ _SETTING = {"job": "image", "tensorboard": "tensorboard_image"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what to do and with which image."""
-    from launcher import settings
+    from launcher.settings import fields
 
     parser.add_argument("action", metavar="ACTION", choices=("build", "push"), help="build or push")
-    settings.add_flags(parser, "image", "tensorboard_image")
+    fields.add_flags(parser, "image", "tensorboard_image")
     parser.add_argument(
         "--target", choices=image_tools.TARGETS, default="job",
         help="job (default), or tensorboard: without TensorFlow",
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _image(args: argparse.Namespace, context: Context) -> str:
-    from launcher import names
+    from launcher.manifests import names
 
     if args.target == "tensorboard" and args.tensorflow:
         raise UsageError("--tensorflow is for --target job; TensorBoard comes without TensorFlow")

@@ -22,12 +22,12 @@ _ASKED = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the answers as flags, and where the file goes."""
-    from launcher import settings
+    from launcher.settings import fields
 
     parser.add_argument("--non-interactive", action="store_true", help="ask nothing")
     parser.add_argument("--user", action="store_true", help="write to your configuration folder")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
-    settings.add_flags(
+    fields.add_flags(
         parser, *_ASKED, "gpus", "gpus_per_worker",
         "workers", "cpus", "memory", "spot", "tensorboard_image", "image_pull_secret",
     )  # fmt: skip
@@ -35,16 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Ask and write."""
-    from launcher import init_questions, settings, settings_file
-    from launcher.settings_values import from_text
+    from launcher.settings import fields, questions
+    from launcher.settings import file as settings_file
+    from launcher.settings.values import from_text
 
     path = settings_file.user_file(context.environ) if args.user else settings_file.FILE_NAME
     if os.path.exists(path) and not args.force:
         raise ConflictError(f"{path} is already there; edit it, or replace it with --force")
     profile = args.profile or "default"
-    given = {name: getattr(args, name, None) for name in settings.FIELDS}
+    given = {name: getattr(args, name, None) for name in fields.FIELDS}
     answers = {
-        name: from_text(settings.FIELDS[name], value, f"--{name}")
+        name: from_text(fields.FIELDS[name], value, f"--{name}")
         for name, value in given.items()
         if value is not None
     }
@@ -53,10 +54,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
             raise UsageError("nobody to ask: standard input is no terminal; use --non-interactive")
         context.output.note("Enter alone leaves a setting at its default.")
         # First, since queues and service accounts are those of a namespace.
-        answers = init_questions.ask(("namespace",), answers, {}, context)
+        answers = questions.ask(("namespace",), answers, {}, context)
         found = _look(args, str(answers.get("namespace", "")), context)
-        answers = init_questions.ask(_ASKED, answers, found, context)
-    _write(path, init_questions.file_text(profile, answers))
+        answers = questions.ask(_ASKED, answers, found, context)
+    _write(path, questions.file_text(profile, answers))
     context.output.print(f"{path} written")
     context.output.note("next: launcher check, then launcher submit --gpus N")
     return 0
@@ -64,7 +65,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _look(args: argparse.Namespace, namespace: str, context: Context) -> dict[str, list[str]]:
     """Ask the cluster what there is to choose from; whatever cannot be seen is left out."""
-    from launcher import cluster, init_questions, kubeconfig
+    from launcher.api import connection, kubeconfig
+    from launcher.settings import questions
 
     if not kubeconfig.is_configured(args.kubeconfig or "", context.environ):
         context.output.note("no cluster is configured here; answers are taken as they are")
@@ -74,13 +76,13 @@ def _look(args: argparse.Namespace, namespace: str, context: Context) -> dict[st
         args.kubeconfig or "", args.context or "", context.environ
     )
     try:
-        there = cluster.connect(
+        there = connection.connect(
             kubeconfig=os.pathsep.join(files) or None,
             context=args.context,
             namespace=namespace or current or "default",
         )
         context.output.note(f"asking {there.server} what it has in {there.namespace!r}")
-        return init_questions.look(there)
+        return questions.look(there)
     except LauncherError as error:
         context.output.note(f"the cluster cannot be asked: {error}")
         return {}

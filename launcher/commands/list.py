@@ -5,12 +5,12 @@ import datetime
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
-    from launcher.cluster import Cluster
-    from launcher.state import Pod
+    from launcher.api.connection import Cluster
+    from launcher.observe.state import Pod
 
 NAME = "list"
 HELP = "List jobs."
@@ -35,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the table."""
-    from launcher import observe, phase, views
+    from launcher.observe import gather, phase, views
 
     cluster, output = context.cluster(), context.output
-    jobs = observe.list_jobs(cluster, everywhere=args.all_namespaces, selector=args.selector)
+    jobs = gather.list_jobs(cluster, everywhere=args.all_namespaces, selector=args.selector)
     if args.output == "name":
         for job in jobs:
             output.print(output.style(f"{_KINDS[job.kind]}/{job.name}"))
@@ -75,10 +75,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _pods(cluster: "Cluster", *, everywhere: bool) -> "dict[tuple[str, str], list[Pod]]":
     """Read the launcher's pods once, and sort them to their jobs."""
-    from launcher import labels, resources, state_json
+    from launcher.api import resources
+    from launcher.manifests import labels
+    from launcher.observe import reading
 
     found: dict[tuple[str, str], list[Pod]] = defaultdict(list)
     for item in cluster.list_all(resources.PODS, labels=labels.JOB, everywhere=everywhere):
         metadata = item["metadata"]
-        found[metadata["namespace"], metadata["labels"][labels.JOB]].append(state_json.pod(item))
+        found[metadata["namespace"], metadata["labels"][labels.JOB]].append(reading.pod(item))
     return found

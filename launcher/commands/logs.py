@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from job.errors import JobError
+from job.contract.errors import JobError
 from launcher.context import Context
 from launcher.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from launcher.log_lines import Line
-    from launcher.logs import Selection
-    from launcher.state import Job
+    from launcher.api.log_lines import Line
+    from launcher.observe.logs import Selection
+    from launcher.observe.state import Job
 
 NAME = "logs"
 HELP = "Show the logs of a job's replicas, merged."
@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the lines."""
-    from launcher import logs, observe, resources, run_paths, state_json, units
+    from launcher.api import resources
+    from launcher.manifests import units
+    from launcher.observe import gather, logs, reading, run_paths
 
     if args.follow and (args.previous or args.attempt is not None):
         raise UsageError("--follow shows what comes; --previous and --attempt show what was")
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _from_archive(args, selection, context)
     cluster = context.cluster()
     try:
-        module, item = observe.find(cluster, args.name)
+        module, item = gather.find(cluster, args.name)
     except NotFoundError as error:
         if args.follow or not context.settings.run_root:
             raise
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     job = module.read(item)
     if args.attempt is None:
         found = cluster.list_all(resources.PODS, labels=f"{module.POD_LABEL}={job.name}")
-        pods = [state_json.pod(pod) for pod in found]
+        pods = [reading.pod(pod) for pod in found]
         lines = logs.until_now(cluster, pods, selection, previous=args.previous)
         if _print(lines, context, timestamps=args.timestamps):
             gone = None if args.previous else logs.without_pods(job, pods, selection)
@@ -89,7 +91,7 @@ def _print_from_run(
     job: "Job", args: argparse.Namespace, selection: "Selection", context: Context
 ) -> None:
     """Print what a job that the cluster knows has left in its run directory."""
-    from launcher import logs
+    from launcher.observe import logs
 
     if not job.run:
         raise NotFoundError(f"{job.name} has no logs: no pod of it has begun to write")
@@ -104,7 +106,7 @@ def _print_from_run(
 
 def _print_kept(run: str, gone: "Selection", context: Context) -> None:
     """Print the logs of those whose pods were cleaned up before the others'."""
-    from launcher import logs
+    from launcher.observe import logs
 
     try:
         lines = list(logs.archived(run, gone))
@@ -119,7 +121,7 @@ def _from_archive(
     args: argparse.Namespace, selection: "Selection", context: Context, said: str = ""
 ) -> int:
     """Print what a run left in its directory: its job is gone, or ran on this machine."""
-    from launcher import logs, run_paths
+    from launcher.observe import logs, run_paths
 
     run_dir = run_paths.run_directory(args.name, context)
     if args.follow:
@@ -136,16 +138,16 @@ def _from_archive(
 
 def follow(name: str, context: Context) -> None:
     """Show the logs of all replicas until the job is over; for `submit --follow`."""
-    from launcher.logs import Selection
+    from launcher.observe.logs import Selection
 
     _follow(name, context, Selection(), timestamps=False)
 
 
 def _follow(name: str, context: Context, selection: "Selection", *, timestamps: bool) -> None:
-    from launcher import logs, observe
+    from launcher.observe import gather, logs
 
     cluster = context.cluster()
-    module, item = observe.find(cluster, name)
+    module, item = gather.find(cluster, name)
     job = module.read(item)
     follower = logs.Follower(cluster, module, job, selection, context.output.note)
     _print(follower.lines(), context, timestamps=timestamps)

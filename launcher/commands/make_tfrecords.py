@@ -2,8 +2,8 @@
 
 import argparse
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 NAME = "make-tfrecords"
 HELP = "Turn images into TFRecord shards."
@@ -17,7 +17,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare where images come from, where shards go, and how many tasks share the work."""
-    from job.config import RecordsConfig
+    from job.contract.configs import RecordsConfig
 
     what = parser.add_argument_group("what to convert")
     what.add_argument(
@@ -37,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
-    from job import flags
-    from job.config import RecordsConfig
-    from launcher import task_commands
+    from job.contract import flags
+    from job.contract.configs import RecordsConfig
+    from launcher.sending import send_task
 
     config = flags.parse(
         RecordsConfig, [f"--source={args.source}", f"--output={args.target}", *args.job_flags]
     )
-    return task_commands.run(
+    return send_task.run(
         "make-tfrecords", config, config.output, args, context,
         rows=[("source", config.source), ("output", config.output)],
         tasks_count=args.tasks or _tasks(config.source, args.task_backend),

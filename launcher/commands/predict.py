@@ -3,8 +3,8 @@
 import argparse
 import dataclasses
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 NAME = "predict"
 HELP = "Classify images with an exported model."
@@ -23,7 +23,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare model, images and output, and how many tasks share the work."""
-    from job.config import PredictConfig
+    from job.contract.configs import PredictConfig
 
     what = parser.add_argument_group("what to predict")
     what.add_argument("--model", metavar="PATH", required=True, help="exported model")
@@ -50,9 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """List the images, show what the job will cost, send it or run it here."""
-    from job import flags
-    from job.config import PredictConfig
-    from launcher import prediction, task_commands
+    from job.contract import flags
+    from job.contract.configs import PredictConfig
+    from launcher.describe import prediction
+    from launcher.sending import send_task
 
     config = flags.parse(
         PredictConfig,
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     args.name = args.name or work.name
     if work.parts:
         config = dataclasses.replace(config, parts=work.parts)
-    code = task_commands.run(
+    code = send_task.run(
         "predict", config, config.output, args, context,
         rows=[("model", config.model), ("images", config.images), ("output", config.output),
               *work.rows],

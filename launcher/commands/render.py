@@ -2,9 +2,9 @@
 
 import argparse
 
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import UsageError
+from launcher.settings import arguments
 
 NAME = "render"
 HELP = "Print the manifest that `submit` would send."
@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the manifests."""
-    from launcher import training
-    from launcher.render import render
+    from launcher.describe import training
+    from launcher.manifests.render import render
 
     backend = training.choose_backend(context.settings, has_cluster=True)
     if backend == "local":

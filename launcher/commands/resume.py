@@ -3,12 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import ConflictError, NotFoundError, UsageError
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
-    from launcher.resumption import Earlier
+    from launcher.describe.resumption import Earlier
 
 NAME = "resume"
 HELP = "Start a new job that goes on from a run's newest checkpoint."
@@ -32,16 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Say where it goes on and what changes, then send it."""
-    from launcher import resumption, sending, summary, training
-    from launcher.estimate import estimate
-    from launcher.local_cpu import gflops_per_core
+    from launcher.describe import resumption, summary, training
+    from launcher.describe.cpu_speed import gflops_per_core
+    from launcher.describe.estimate import estimate
+    from launcher.sending import submit
 
     if args.run:
         raise UsageError("resume writes into the same run directory; leave --run out")
     earlier, old_name = _earlier(args, context)
     settings = resumption.with_flags(earlier.settings, args, context.settings)
     run_dir = earlier.config.run
-    has_cluster = sending.has_cluster(args, context)
+    has_cluster = submit.has_cluster(args, context)
     backend = training.choose_backend(settings, has_cluster=has_cluster)
     asks = backend != "local" and args.dry_run != "client"
     job = training.prepare(
@@ -63,19 +64,20 @@ def run(args: argparse.Namespace, context: Context) -> int:
         output.facts(summary.training_rows(job.spec, job.config, job.facts, needs))
         output.stdout.flush()
     if backend == "local":
-        return sending.run_here(job.spec, args, context)
-    return sending.send(job.spec, args, context)
+        return submit.run_here(job.spec, args, context)
+    return submit.send(job.spec, args, context)
 
 
 def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]":
     """Find what the run was made from, and the name of its job."""
-    from launcher import observe, resumption, run_paths
+    from launcher.describe import resumption
+    from launcher.observe import gather, run_paths
 
     if "/" in args.what or not run_paths.has_cluster(context):
         run_dir = run_paths.run_directory(args.what, context).rstrip("/")
         return resumption.from_run(run_dir, context.settings), run_dir.rpartition("/")[2]
     try:
-        module, item = observe.find(context.cluster(), args.what)
+        module, item = gather.find(context.cluster(), args.what)
     except NotFoundError:
         run_dir = run_paths.run_directory(args.what, context)
         return resumption.from_run(run_dir, context.settings), args.what
@@ -93,7 +95,8 @@ def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]
 
 
 def _free_name(old: str, context: Context, *, asks: bool) -> str:
-    from launcher import observe, resumption
+    from launcher.describe import resumption
+    from launcher.observe import gather
 
-    taken = {job.name for job in observe.list_jobs(context.cluster())} if asks else set()
+    taken = {job.name for job in gather.list_jobs(context.cluster())} if asks else set()
     return resumption.next_name(old, taken | {old})

@@ -2,9 +2,9 @@
 
 import argparse
 
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import DeniedError, LauncherError, NotFoundError
+from launcher.settings import arguments
 
 NAME = "setup"
 HELP = "Prepare a namespace: service account, roles, network policy, quota."
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Apply the objects, or print them."""
-    from launcher import names, namespace
+    from launcher.manifests import names, namespace
 
     names.check_namespace(context.namespace)
     made = namespace.manifests(

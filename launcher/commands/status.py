@@ -4,14 +4,14 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import UsageError
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
     from launcher.diagnosis.finding import Finding
+    from launcher.observe.state import State
     from launcher.output import Output
-    from launcher.state import State
 
 NAME = "status"
 HELP = "Show how a job is doing."
@@ -36,15 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the status once, or until the job is over."""
-    from launcher import observe, phase, run_paths, views
-    from launcher.diagnose import diagnose
+    from launcher.diagnosis.rules import diagnose
+    from launcher.observe import gather, phase, run_paths, views
 
     run_dir = run_paths.without_cluster(args.name, context)
     if run_dir is not None:
         return _show_run(run_dir, args, context)
     shown = None
     while True:
-        state = observe.observe(context.cluster(), args.name, deep=args.verbose)
+        state = gather.observe(context.cluster(), args.name, deep=args.verbose)
         finding = diagnose(state)
         now = views.status_data(state, finding)
         if now != shown:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool) -> None:
-    from launcher import views
+    from launcher.observe import views
 
     output.print(views.heading(state, output))
     output.facts(views.fact_rows(state))
@@ -77,7 +77,7 @@ def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool
 
 def _show_run(run_dir: str, args: argparse.Namespace, context: Context) -> int:
     """Print what a run's directory tells, of a job that ran here or is gone."""
-    from launcher import run_directory, run_paths, views
+    from launcher.observe import run_directory, run_paths, views
 
     if args.watch:
         raise UsageError("--watch needs a job in a cluster")
@@ -93,7 +93,7 @@ def _show_run(run_dir: str, args: argparse.Namespace, context: Context) -> int:
 
 
 def _show_details(state: "State", output: "Output") -> None:
-    from launcher import units
+    from launcher.manifests import units
 
     output.print()
     output.table(

@@ -3,11 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
-    from launcher.training import Training
+    from launcher.describe.training import Training
 
 NAME = "submit"
 HELP = "Start a training job."
@@ -29,10 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
-    from launcher import sending, training
+    from launcher.describe import training
+    from launcher.sending import submit
 
     settings = context.settings
-    backend = training.choose_backend(settings, has_cluster=sending.has_cluster(args, context))
+    backend = training.choose_backend(settings, has_cluster=submit.has_cluster(args, context))
     if settings.backend == "auto" and backend != "local" and args.dry_run != "client":
         backend = _installed(backend, context)
     job = training.prepare(
@@ -49,13 +50,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.dry_run != "client" and not args.output:
         _introduce(job, context)
     if backend == "local":
-        return sending.run_here(job.spec, args, context)
-    return sending.send(job.spec, args, context)
+        return submit.run_here(job.spec, args, context)
+    return submit.send(job.spec, args, context)
 
 
 def _installed(backend: str, context: Context) -> str:
     """Take the other kind where the cluster does not have the preferred one."""
-    from launcher import resources
+    from launcher.api import resources
 
     kinds = {"tfjob": resources.TFJOBS, "jobset": resources.JOBSETS}
     cluster = context.cluster()
@@ -70,9 +71,9 @@ def _installed(backend: str, context: Context) -> str:
 
 
 def _introduce(job: "Training", context: Context) -> None:
-    from launcher import summary
-    from launcher.estimate import estimate
-    from launcher.local_cpu import gflops_per_core
+    from launcher.describe import summary
+    from launcher.describe.cpu_speed import gflops_per_core
+    from launcher.describe.estimate import estimate
 
     output, spec = context.output, job.spec
     where = f" in namespace {spec.namespace}" if spec.namespace else ""

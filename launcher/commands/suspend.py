@@ -21,19 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Suspend the job and wait until its workers have saved and left."""
-    from launcher import observe, suspension
+    from launcher.observe import gather
+    from launcher.sending import suspend
 
     cluster, output = context.cluster(), context.output
-    module, item = observe.find(cluster, args.name)
+    module, item = gather.find(cluster, args.name)
     job = module.read(item)
     if job.over:
         raise LauncherError(f"{job.name} is over; there is nothing to suspend")
-    suspension.set_suspended(cluster, module, job, True)
+    suspend.set_suspended(cluster, module, job, True)
     if args.no_wait:
         output.print(f"{output.style(job.name)} is being suspended")
         return 0
     output.note("waiting for the workers to save a checkpoint and leave")
-    if not suspension.wait_for_pods(cluster, module, job):
+    if not suspend.wait_for_pods(cluster, module, job):
         output.warn(f"some workers of {job.name} have not left yet; launcher status {job.name}")
     output.print(f"{output.style(job.name)} suspended; launcher unsuspend {job.name} lets it go on")
     return 0

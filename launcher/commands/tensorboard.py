@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError, TimedOutError, UsageError
+from launcher.settings import arguments
 
 NAME = "tensorboard"
 HELP = "Show the curves of a run in the browser."
@@ -29,7 +29,7 @@ _RELOAD_S = 30  # Runs copy their logs no more often, and every look costs reque
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare whose curves to show, and from where."""
-    from launcher import settings
+    from launcher.settings import fields
 
     parser.add_argument(
         "run_or_job", metavar="RUN", nargs="?", help="name of a job, or a folder of runs"
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", metavar="TIME", default="5m",
         help="longest time to wait for it to start (default: 5m)",
     )  # fmt: skip
-    settings.add_flags(
+    fields.add_flags(
         parser, "run_root", "tensorboard_image", "service_account", "image_pull_secret", "env"
     )
     arguments.add_output(parser)
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _folders(args: argparse.Namespace, context: Context) -> list[str]:
     """Give the folders to read: those of --logdir, and that of RUN."""
-    from job import layout
-    from launcher import run_paths
+    from job.contract import layout
+    from launcher.observe import run_paths
 
     folders = [str(folder).rstrip("/") for folder in args.logdir]
     if args.run_or_job:
@@ -125,7 +125,7 @@ def _here(folders: Sequence[str], args: argparse.Namespace, context: Context) ->
 def _check_access(folders: Sequence[str], context: Context) -> None:
     """Say at once what TensorBoard would show as an empty page: no folder, no permission."""
     from job import storage
-    from launcher.patience import be_brief
+    from launcher.observe.quick_storage import be_brief
 
     be_brief()
     for folder in folders:
@@ -136,14 +136,15 @@ def _check_access(folders: Sequence[str], context: Context) -> None:
 
 
 def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
-    from launcher import names, run_paths, units
-    from launcher.render_tensorboard import render_tensorboard
+    from launcher.manifests import names, units
+    from launcher.manifests.tensorboard import render_tensorboard
+    from launcher.observe import run_paths
 
     limit_s = units.parse_seconds(args.timeout, "--timeout")
-    settings = context.settings
+    fields = context.settings
     job = names.suggest(args.run_or_job.rstrip("/").rpartition("/")[2], names.DNS_LABEL_LENGTH)
     owner = None if args.dry_run else run_paths.job_object(job, context)
-    if not settings.tensorboard_image:
+    if not fields.tensorboard_image:
         raise UsageError(
             "no image for TensorBoard: give --tensorboard-image, or put it into launcher.yaml "
             "(`launcher image build --target tensorboard` makes one)"
@@ -152,10 +153,10 @@ def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
         job,
         namespace=context.namespace,
         logdir=logdir,
-        image=settings.tensorboard_image,
-        service_account=settings.service_account,
-        image_pull_secret=settings.image_pull_secret,
-        env=dict(settings.env),
+        image=fields.tensorboard_image,
+        service_account=fields.service_account,
+        image_pull_secret=fields.image_pull_secret,
+        env=dict(fields.env),
         owner=owner,
     )
     if args.dry_run:
@@ -172,7 +173,8 @@ def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
 
 def _wait_for_pod(deployment: str, job: str, limit_s: float, context: Context) -> str:
     """Wait until TensorBoard answers, and name its pod."""
-    from launcher import labels, resources
+    from launcher.api import resources
+    from launcher.manifests import labels
 
     cluster = context.cluster()
     context.output.note(f"waiting for deployment.apps/{deployment}")
@@ -196,8 +198,8 @@ def _wait_for_pod(deployment: str, job: str, limit_s: float, context: Context) -
 
 
 def _forward(pod: str, port: int, context: Context) -> None:
-    from launcher import port_forward
-    from launcher.render_tensorboard import PORT
+    from launcher.api import port_forward
+    from launcher.manifests.tensorboard import PORT
 
     cluster = context.cluster()
     with port_forward.listen(port) as server:
@@ -219,7 +221,7 @@ def _forward(pod: str, port: int, context: Context) -> None:
 
 def _leave(deployment: str, owned: bool, context: Context) -> None:
     """A job's TensorBoard stays for the next time, until the job goes; any other is removed."""
-    from launcher import resources
+    from launcher.api import resources
 
     if owned:
         context.output.note(f"deployment.apps/{deployment} stays until its job is deleted")

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from launcher import arguments
-from launcher.api_errors import KindMissingError
+from launcher.api.errors import KindMissingError
 from launcher.context import Context
 from launcher.errors import NotFoundError
+from launcher.settings import arguments
 
 NAME = "top"
 HELP = "Show CPU, memory and GPUs of a job's replicas."
@@ -21,13 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the table."""
-    from launcher import labels, observe, resources, state_json
+    from launcher.api import resources
+    from launcher.manifests import labels
+    from launcher.observe import gather, reading
 
     cluster, output = context.cluster(), context.output
-    module, item = observe.find(cluster, args.name)
+    module, item = gather.find(cluster, args.name)
     job = module.read(item)
     selector = f"{module.POD_LABEL}={job.name}"
-    pods = [state_json.pod(each) for each in cluster.list_all(resources.PODS, labels=selector)]
+    pods = [reading.pod(each) for each in cluster.list_all(resources.PODS, labels=selector)]
     if not pods:
         raise NotFoundError(f"{job.name} has no pods; `launcher why {job.name}` says why")
     try:
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _used(metrics: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    from launcher import quantities
+    from launcher.manifests import quantities
 
     return {
         item["metadata"]["name"]: {

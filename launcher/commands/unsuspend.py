@@ -16,10 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Let the job run."""
-    from launcher import kueue, observe, suspension
+    from launcher.observe import gather, kueue
+    from launcher.sending import suspend
 
     cluster, output = context.cluster(), context.output
-    module, item = observe.find(cluster, args.name)
+    module, item = gather.find(cluster, args.name)
     job = module.read(item)
     if job.over:
         raise LauncherError(
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not job.suspended and (workload is None or workload.active):
         output.print(f"{output.style(job.name)} is not suspended")
         return 0
-    suspension.set_suspended(cluster, module, job, False)
+    suspend.set_suspended(cluster, module, job, False)
     how = f"lines up in queue {job.queue} again" if workload else "goes on"
     output.print(f"{output.style(job.name)} {how}; launcher status {job.name} shows it")
     return 0

@@ -4,9 +4,9 @@ import argparse
 import platform
 
 import launcher
-from launcher import arguments
 from launcher.context import Context
 from launcher.errors import LauncherError
+from launcher.settings import arguments
 
 NAME = "version"
 HELP = "Show the version of the launcher and of the cluster."

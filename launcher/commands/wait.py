@@ -8,8 +8,8 @@ from launcher.context import Context
 from launcher.errors import NotFoundError, TimedOutError, UnreachableError
 
 if TYPE_CHECKING:
-    from launcher.prediction_progress import Pace
-    from launcher.state import State
+    from launcher.observe.prediction_progress import Pace
+    from launcher.observe.state import State
 
 NAME = "wait"
 HELP = "Wait until a job is over, or runs."
@@ -46,22 +46,22 @@ def until_done(name: str, context: Context, timeout: str = "") -> int:
 
 
 def _seconds(timeout: str) -> float:
-    from launcher import units
+    from launcher.manifests import units
 
     return units.parse_seconds(timeout, "--timeout") if timeout else float("inf")
 
 
 def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
-    from launcher import observe, phase
-    from launcher.diagnose import diagnose
-    from launcher.prediction_progress import Pace
+    from launcher.diagnosis.rules import diagnose
+    from launcher.observe import gather, phase
+    from launcher.observe.prediction_progress import Pace
 
     pace = Pace()
     end = time.monotonic() + timeout_s
     told = ""
     while True:
         try:
-            state = observe.observe(context.cluster(), name, deep=False)
+            state = gather.observe(context.cluster(), name, deep=False)
         except NotFoundError:
             if until == "deleted":
                 return 0
@@ -76,7 +76,7 @@ def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
             if until == "running" and word in ("Running", "Succeeded"):
                 return 0
             if word in phase.OVER and until != "deleted":
-                finding = diagnose(observe.observe(context.cluster(), name, deep=True))
+                finding = diagnose(gather.observe(context.cluster(), name, deep=True))
                 return _end(state, finding.sentence, context)
         if time.monotonic() + _EVERY_S > end:
             what = {"done": "over", "running": "running", "deleted": "deleted"}[until]
@@ -85,7 +85,7 @@ def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
 
 
 def _line(word: str, state: "State", pace: "Pace") -> str:
-    from launcher import phase
+    from launcher.observe import phase
 
     line = f"{state.job.name}: {word}, {phase.ready(state.job, state.pods)} workers"
     if state.prediction is not None:

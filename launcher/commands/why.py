@@ -4,8 +4,8 @@ import argparse
 import datetime
 from typing import TYPE_CHECKING
 
-from launcher import arguments
 from launcher.context import Context
+from launcher.settings import arguments
 
 if TYPE_CHECKING:
     from launcher.diagnosis.finding import Finding
@@ -29,16 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Look at everything, and print the one cause."""
-    from launcher import run_paths
+    from launcher.observe import run_paths
 
     run_dir = run_paths.without_cluster(args.name, context)
     if run_dir is not None:
         _print(_of_run(run_dir), args, context)
         return 0
-    from launcher import observe
-    from launcher.diagnose import diagnose
+    from launcher.diagnosis.rules import diagnose
+    from launcher.observe import gather
 
-    state = observe.observe(context.cluster(), args.name, deep=True)
+    state = gather.observe(context.cluster(), args.name, deep=True)
     _print(diagnose(state), args, context)
     if not args.output:
         for text in state.unknown:
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _of_run(run: str) -> "Finding":
-    from launcher import run_directory, run_paths
     from launcher.diagnosis.run import explain
+    from launcher.observe import run_directory, run_paths
 
     facts = run_directory.read(run)
     words = run_directory.last_words(run)
@@ -58,7 +58,7 @@ def _of_run(run: str) -> "Finding":
 
 
 def _print(finding: "Finding", args: argparse.Namespace, context: Context) -> None:
-    from launcher import views
+    from launcher.observe import views
 
     if args.output:
         context.output.document(views.finding_data(finding), args.output)

@@ -2,10 +2,10 @@
 
 import re
 
-from job.words import many
-from launcher import labels
+from job.contract.wording import many
 from launcher.diagnosis.finding import Finding, clip, quote, waiting_for
-from launcher.state import Event, State
+from launcher.manifests import labels
+from launcher.observe.state import Event, State
 
 _NOTICED_AFTER_S = 45.0
 _CREATION_EVENTS = (

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from job.exit_codes import ExitCode
+from job.contract.exit_codes import ExitCode
 from launcher.diagnosis.finding import clip
-from launcher.state import Event, Pod, State, Time
+from launcher.observe.state import Event, Pod, State, Time
 
 FOLLOW_ON = frozenset({ExitCode.PREEMPTED, ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED})
 """Codes of workers that ended because another one did."""

@@ -1,7 +1,7 @@
 """Pods that were taken away: preempted, drained, evicted, lost with their node."""
 
 from launcher.diagnosis.finding import Finding, clip, names, quote
-from launcher.state import Pod, State
+from launcher.observe.state import Pod, State
 
 _DISRUPTION = "DisruptionTarget"
 _TAKEN_EVENTS = ("Preempted", "Preempting", "TaintManagerEviction", "NodeShutdown", "Evicted",

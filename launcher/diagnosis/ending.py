@@ -3,14 +3,14 @@
 import dataclasses
 import math
 
-from job import exit_codes
-from job.exit_codes import ExitCode
-from job.words import many
-from launcher import quantities, units
+from job.contract import exit_codes
+from job.contract.exit_codes import ExitCode
+from job.contract.wording import many
 from launcher.diagnosis import disruption, running
 from launcher.diagnosis.crash import Crash, first_crash, remembered_crash
 from launcher.diagnosis.finding import Finding, clip, names, quote
-from launcher.state import State
+from launcher.manifests import quantities, units
+from launcher.observe.state import State
 
 _LATELY_S = 300.0
 _REMEDIES = {

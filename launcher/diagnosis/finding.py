@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from launcher import units
-from launcher.state import Event, Pod, State
+from launcher.manifests import units
+from launcher.observe.state import Event, Pod, State
 
 Level = Literal["ok", "waiting", "warning", "failed"]
 

@@ -2,10 +2,10 @@
 
 import re
 
-from job.words import many
+from job.contract.wording import many
 from launcher.diagnosis.finding import Finding, clip, names
 from launcher.diagnosis.running import stepping
-from launcher.state import State
+from launcher.observe.state import State
 
 _STEP = re.compile(r"step [\d,]+/")
 _PEERS = re.compile(r"waiting at most [\d.]+ s for (.+)")

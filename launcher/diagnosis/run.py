@@ -3,9 +3,9 @@
 import datetime
 from collections.abc import Sequence
 
-from launcher import units
 from launcher.diagnosis.finding import Finding, clip
-from launcher.run_directory import LastWords, RunFacts
+from launcher.manifests import units
+from launcher.observe.run_directory import LastWords, RunFacts
 
 _SILENT_AFTER_S = 120.0
 _ERROR = "error: "

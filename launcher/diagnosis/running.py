@@ -1,10 +1,10 @@
 """Jobs that train: how fast, what holds them back, and whether they still do."""
 
-from job.words import many
-from job.worker_report import straggler
-from launcher import units
+from job.contract.wording import many
+from job.contract.worker_report import straggler
 from launcher.diagnosis.finding import Finding, clip, names, waiting_for
-from launcher.state import Pod, Progress, State, Time
+from launcher.manifests import units
+from launcher.observe.state import Pod, Progress, State, Time
 
 _LEAST_SILENCE_S = 300.0
 """No step for so long is worth a word: an evaluation or a large checkpoint may take as long."""

@@ -2,10 +2,10 @@
 
 import re
 
-from job.words import many
-from launcher import labels, quantities, units
+from job.contract.wording import many
 from launcher.diagnosis.finding import Finding, clip, names, quote, waiting_for
-from launcher.state import Capacity, Job, Node, Pod, State
+from launcher.manifests import labels, quantities, units
+from launcher.observe.state import Capacity, Job, Node, Pod, State
 
 _INSUFFICIENT = re.compile(r"(\d+) Insufficient ([\w./-]*\w)")
 _TAINT = re.compile(r"untolerated taint(?:\(s\)|s)? ?\{([^}]*)\}")

@@ -2,9 +2,9 @@
 
 import re
 
-from launcher import units
 from launcher.diagnosis.finding import Finding, clip, names, quote
-from launcher.state import Container, Pod, State
+from launcher.manifests import units
+from launcher.observe.state import Container, Pod, State
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
          "RegistryUnavailable", "ImageInspectError")  # fmt: skip

@@ -26,13 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from job import precision, storage
-from job.checkpoint_writer import CheckpointWriter
-from job.config import TrainConfig
-from job.exchange_plan import Link, plan_exchange
-from job.optimizer import Momentum
-from job.train_step import TrainStep
-from job.vgg19 import VGG19
+from job import storage
+from job.contract.configs import TrainConfig
+from job.distributed.exchange_plan import Link, plan_exchange
+from job.model import precision
+from job.model.vgg19 import VGG19
+from job.run.checkpoint_writer import CheckpointWriter
+from job.training.optimizer import Momentum
+from job.training.step import TrainStep
 from tests.storage_fixtures import make_bucket, run_emulator
 
 CLASSES = 101

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from job import cluster as cluster_module
-from job.config import ScalingConfig, TrainConfig
-from job.exchange_plan import Link, Plan, plan_exchange
+from job.contract.configs import ScalingConfig, TrainConfig
+from job.distributed import cluster as cluster_module
+from job.distributed.exchange_plan import Link, Plan, plan_exchange
+from job.model.shapes import layer_shapes
 from job.scaling import predict
-from job.vgg19_shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
 
@@ -39,7 +39,7 @@ def measure(rounds: int, batch: int) -> dict[str, Any]:
     """What each worker does: all variants by turns; medians in seconds."""
     config = TrainConfig(data="unused", run="unused", peer_timeout_s=300.0)
     strategy = cluster_module.connect(cluster_module.read_cluster(os.environ), config)
-    from job.gradient_exchange import measure_link
+    from job.distributed.exchange import measure_link
 
     link = measure_link(strategy)
     plans = {mode: make_plan(mode, batch, strategy.num_replicas_in_sync, link) for mode in MODES}
@@ -69,8 +69,8 @@ def make_steps(strategy: Any, batch: int, plans: dict[str, Plan]) -> dict[tuple[
     """Compile one training step (without the update) for each variant."""
     import tensorflow as tf
 
-    from job.gradient_exchange import exchange
-    from job.vgg19 import VGG19
+    from job.distributed.exchange import exchange
+    from job.model.vgg19 import VGG19
 
     with strategy.scope():
         model = VGG19(CLASSES)

@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from job import cluster as cluster_module
-from job.config import TrainConfig
-from job.exchange_plan import Plan, factor_sizes, is_fully_connected, plan_exchange
-from job.vgg19_shapes import layer_shapes
+from job.contract.configs import TrainConfig
+from job.distributed import cluster as cluster_module
+from job.distributed.exchange_plan import Plan, factor_sizes, is_fully_connected, plan_exchange
+from job.model.shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
 from tests.socket_bytes import sent_bytes
@@ -50,7 +50,7 @@ def measure(rounds: int) -> dict[str, Any]:
     """What each worker does: all variants by turns, timed, with their bytes counted."""
     config = TrainConfig(data="unused", run="unused", peer_timeout_s=300.0)
     strategy = cluster_module.connect(cluster_module.read_cluster(os.environ), config)
-    from job.gradient_exchange import measure_link
+    from job.distributed.exchange import measure_link
 
     link = measure_link(strategy)
     plans = make_plans(strategy.num_replicas_in_sync, link.network_gbps, link.product_gflops)
@@ -92,7 +92,7 @@ def make_steps(strategy: Any, plans: dict[str, Plan]) -> dict[str, Any]:
     """Compile a function for each variant that exchanges the same numbers."""
     import tensorflow as tf
 
-    from job.gradient_exchange import exchange
+    from job.distributed.exchange import exchange
 
     random = np.random.default_rng(0)
     gradients = {

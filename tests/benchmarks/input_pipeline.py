@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from job.config import RecordsConfig, TrainConfig
-from job.dataset import Dataset, load_dataset
-from job.input_pipeline import train_batches
+from job.contract.configs import RecordsConfig, TrainConfig
+from job.dataset.batches import train_batches
+from job.dataset.description import Dataset, load_dataset
+from job.dataset.order import Order
+from job.dataset.tfrecord import ShardReader, decode_example
 from job.make_tfrecords import make_tfrecords
-from job.order import Order
-from job.records import ShardReader, decode_example
 
 ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = Path(os.environ.get("FOOD101_DATA", ROOT.parent / "shared" / "data"))

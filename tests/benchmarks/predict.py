@@ -38,20 +38,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from job import listing_sources, run_directory, storage
-from job.checkpoint_writer import CheckpointWriter
-from job.config import ExportConfig, PredictConfig, TrainConfig
-from job.evaluation import score
+from job import storage
+from job.contract.configs import ExportConfig, PredictConfig, TrainConfig
+from job.evaluation.passes import score
 from job.export import export
-from job.exported_model import read_facts
-from job.image_reader import ImageReader
-from job.listing import freeze
-from job.predict_model import PredictModel
-from job.predict_task import PredictTask
-from job.prediction_parts import PartStore
-from job.preprocess import decode_for_evaluation
-from job.stop_request import StopRequest
-from job.vgg19 import VGG19
+from job.images.preprocess import decode_for_evaluation
+from job.model.vgg19 import VGG19
+from job.prediction import listing_sources
+from job.prediction.image_reader import ImageReader
+from job.prediction.listing import freeze
+from job.prediction.model import PredictModel
+from job.prediction.parts import PartStore
+from job.prediction.task import PredictTask
+from job.process.stop_request import StopRequest
+from job.run import directory
+from job.run.checkpoint_writer import CheckpointWriter
+from job.serving.model_files import read_facts
 from tests.job.trained_run import make_dataset
 from tests.storage_fixtures import make_bucket, run_emulator
 
@@ -159,7 +161,7 @@ def _export(network: VGG19, classes: list[str], folder: Path, output: str) -> No
         shutil.rmtree(folder / name, ignore_errors=True)
     dataset = make_dataset(folder / "dataset", (1,), classes)
     run = str(folder / "run")
-    run_directory.open_run(TrainConfig(data=dataset.path, run=run), dataset)
+    directory.open_run(TrainConfig(data=dataset.path, run=run), dataset)
     writer = CheckpointWriter(run, keep=1)
     writer.save(1, network.variables_by_name, metrics={}, best=True)
     writer.close()

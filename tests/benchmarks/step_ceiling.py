@@ -6,8 +6,8 @@ leaves out every other operation, and its operands have the best of all shapes.
 
 import tensorflow as tf
 
-from job.config import TrainConfig
-from launcher.estimate import flops_per_image
+from job.contract.configs import TrainConfig
+from launcher.describe.estimate import flops_per_image
 from tests.benchmarks.step_server import BATCH, CLASSES, IMAGE_PX, serve
 
 _PRODUCTS, _SIDE = 8, 4096

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from job.config import TrainConfig
-from job.exchange_plan import plan_exchange
-from job.optimizer import Momentum
-from job.precision import choose
-from job.train_step import TrainStep
-from job.vgg19 import VGG19
+from job.contract.configs import TrainConfig
+from job.distributed.exchange_plan import plan_exchange
+from job.model.precision import choose
+from job.model.vgg19 import VGG19
+from job.training.optimizer import Momentum
+from job.training.step import TrainStep
 from tests.benchmarks.step_server import BATCH, CLASSES, IMAGE_PX, serve
 
 

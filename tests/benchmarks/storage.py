@@ -24,8 +24,8 @@ import requests
 from google.cloud.storage import Client, transfer_manager
 
 from job import storage
-from job.dataset import Shard
-from job.shard_cache import ShardCache
+from job.dataset.description import Shard
+from job.dataset.shard_cache import ShardCache
 from tests.storage_fixtures import make_bucket, run_emulator
 
 WORKERS = 8
@@ -46,7 +46,7 @@ def main() -> None:
         downloads = sides_of(bucket, shards, f"{folder}/copy")
         down = measure(downloads, arguments.rounds, f"{folder}/copy")
         storage.reconnect()
-        downloads["job.shard_cache"]()
+        downloads["job.dataset.shard_cache"]()
         requests_sent = storage.request_counts()
         shutil.rmtree(f"{folder}/copy")
         uploads = upload_sides(bucket, address, f"{folder}/file", arguments.upload_mb * 1_000_000)
@@ -92,7 +92,7 @@ def sides_of(bucket: str, shards: list[Shard], folder: str) -> dict[str, Callabl
         assert len(os.listdir(folder)) == len(shards)
 
     sides = {
-        "job.shard_cache": ours,
+        "job.dataset.shard_cache": ours,
         "transfer_manager, processes": lambda: library(transfer_manager.PROCESS),
         "transfer_manager, threads": lambda: library(transfer_manager.THREAD),
     }

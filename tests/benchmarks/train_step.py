@@ -13,7 +13,7 @@ import argparse
 import statistics
 import sys
 
-from job.precision import choose
+from job.model.precision import choose
 from tests.benchmarks.step_server import BATCH, Server, Timing
 
 _ONCE_IF_ABOVE_S = 120.0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from job import layout, storage
+from job import storage
+from job.contract import layout
 from tests.cluster.command import Launcher
 from tests.cluster.own_cluster import OwnCluster
 from tests.cluster.waiting import await_condition

@@ -17,7 +17,9 @@ import pytest
 import requests
 from PIL import Image
 
-from job import checkpoints, layout, storage
+from job import storage
+from job.contract import layout
+from job.run import checkpoints
 from tests.cluster import controllers, material
 from tests.cluster.api import Cluster
 from tests.cluster.command import Launcher

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from job import checkpoints
+from job.run import checkpoints
 from tests.cluster.waiting import await_condition
 
 STEPS = 240

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from job.tally import Tally
+from job.evaluation.counts import Tally
 from tests.job.trained_run import CLASSES, WIDTH, make_dataset
 from tests.multiprocess import call_in_workers
 
@@ -16,11 +16,11 @@ def evaluate_in_worker(data: str, replicas: int = 1) -> tuple[np.ndarray, list[i
     """Evaluate with all workers; give the counts and the examples that this one scored."""
     import tensorflow as tf
 
-    from job import precision
-    from job.cluster import connect, read_cluster
-    from job.config import TrainConfig
-    from job.dataset import load_dataset
-    from job.evaluation import evaluate_together
+    from job.contract.configs import TrainConfig
+    from job.dataset.description import load_dataset
+    from job.distributed.cluster import connect, read_cluster
+    from job.evaluation.passes import evaluate_together
+    from job.model import precision
     from tests.job.trained_run import make_network
 
     config = TrainConfig(

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job import cluster as cluster_module
-from job.config import TrainConfig
-from job.exchange_plan import (
+from job.contract.configs import TrainConfig
+from job.distributed import cluster as cluster_module
+from job.distributed.exchange_plan import (
     DEFAULT_PRODUCT_GFLOPS,
     MODES,
     factor_sizes,
     is_fully_connected,
     plan_exchange,
 )
-from job.vgg19_shapes import layer_shapes
+from job.model.shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.socket_bytes import sent_bytes
 
@@ -35,7 +35,7 @@ def work() -> dict[str, Any]:
     config = TrainConfig(data="unused", run="unused")
     cluster = cluster_module.read_cluster(os.environ)
     strategy = cluster_module.connect(cluster, config)
-    from job.gradient_exchange import measure_link
+    from job.distributed.exchange import measure_link
 
     workers = [known_numbers(worker) for worker in range(cluster.num_workers)]
     return {
@@ -51,8 +51,8 @@ def train(strategy: Any, worker: int, mode: str) -> dict[str, np.ndarray]:
     """Train a narrow VGG19 on random images, different ones on each worker."""
     import tensorflow as tf
 
-    from job.gradient_exchange import exchange
-    from job.vgg19 import VGG19
+    from job.distributed.exchange import exchange
+    from job.model.vgg19 import VGG19
 
     with strategy.scope():
         model = VGG19(CLASSES, head="fc", width_multiplier=NARROW, dropout_rate=0.0, seed=1)
@@ -100,7 +100,7 @@ def exchange_known_numbers(strategy: Any, mode: str, workers: list[Any], own: in
     """Exchange a quarter-width VGG19's gradients a few times; count the bytes, check the sums."""
     import tensorflow as tf
 
-    from job.gradient_exchange import exchange
+    from job.distributed.exchange import exchange
 
     plan = plan_exchange(QUARTER, 32, len(workers), 1, mode)
     gradients, *factors = workers[own]
@@ -200,7 +200,7 @@ def exchange_between_local_devices() -> dict[str, set[float]]:
     """Exchange ones and twos between two devices of one process, as between two GPUs."""
     import tensorflow as tf
 
-    from job.gradient_exchange import exchange
+    from job.distributed.exchange import exchange
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -15,7 +15,8 @@ import psutil
 import pytest
 import tensorflow as tf
 
-from job import checkpoints, layout
+from job.contract import layout
+from job.run import checkpoints
 
 TRAINER_FLAGS = (
     "--head=gap",

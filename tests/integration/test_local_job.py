@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from job import checkpoints, layout
+from job.contract import layout
+from job.run import checkpoints
 from tests.multiprocess import ROOT
 
 TIMEOUT_S = 120

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from job import cluster as cluster_module
-from job.config import TrainConfig
-from job.errors import JobError
+from job.contract.configs import TrainConfig
+from job.contract.errors import JobError
+from job.distributed import cluster as cluster_module
 from tests.multiprocess import Worker, free_ports, start_workers, wait_for_all
 
 PEER_TIMEOUT_S = 8.0
@@ -37,7 +37,7 @@ def step_until_a_peer_is_lost(cluster_timeout_s: float) -> None:
 def _step_for_ever(strategy, cluster) -> None:  # type: ignore[no-untyped-def]
     import tensorflow as tf
 
-    from job.peer_loss import naming_lost_peers
+    from job.distributed.peer_loss import naming_lost_peers
 
     @tf.function(autograph=False)
     def step():  # type: ignore[no-untyped-def]

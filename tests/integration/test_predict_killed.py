@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from job import layout, listing_sources
-from job.listing import freeze
+from job.contract import layout
+from job.prediction import listing_sources
+from job.prediction.listing import freeze
 from tests.job.exported_model import make_model
 from tests.job.pictures import jpeg, write_files
 

@@ -16,8 +16,8 @@ import pytest
 import requests
 from PIL import Image, ImageChops
 
-from job.run_mirror import RunMirror
-from job.summaries import Summaries
+from job.storage.run_mirror import RunMirror
+from job.training.tensorboard import Summaries
 from tests.job.browser import screenshot
 from tests.storage_fixtures import bucket, emulator
 

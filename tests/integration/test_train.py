@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from job import checkpoints, flags, layout
-from job.config import TrainConfig
-from job.errors import ConfigError, DataError, DivergedError
+from job.contract import flags, layout
+from job.contract.configs import TrainConfig
+from job.contract.errors import ConfigError, DataError, DivergedError
+from job.run import checkpoints
 from job.train import train
 
 NARROW = (

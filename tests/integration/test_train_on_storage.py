@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from job import flags, layout, storage
-from job.config import TrainConfig
-from job.errors import DeniedError, InputMissingError, StorageUnreachableError
+from job import storage
+from job.contract import flags, layout
+from job.contract.configs import TrainConfig
+from job.contract.errors import DeniedError, InputMissingError, StorageUnreachableError
 from job.train import train
 from tests.fault_proxy import Fault, FaultProxy
 from tests.storage_fixtures import IMPATIENT, bucket, emulator, faulty_bucket, proxy

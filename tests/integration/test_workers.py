@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from job import checkpoints, flags, layout
-from job.config import TrainConfig
-from job.dataset import load_dataset
+from job.contract import flags, layout
+from job.contract.configs import TrainConfig
+from job.dataset.description import load_dataset
+from job.run import checkpoints
 from tests.multiprocess import ROOT, Worker, start_workers, wait_for_all
 
 TIMEOUT_S = 200

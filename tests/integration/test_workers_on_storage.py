@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from job import checkpoints, flags, storage
-from job.config import TrainConfig
+from job import storage
+from job.contract import flags
+from job.contract.configs import TrainConfig
+from job.run import checkpoints
 from tests.fault_proxy import FaultProxy
 from tests.integration.test_train_on_storage import copy_to
 from tests.multiprocess import start_workers, wait_for_all

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from job.config import ExportConfig
+from job.contract.configs import ExportConfig
 from job.export import export
 from tests.job.trained_run import make_dataset, make_run
 

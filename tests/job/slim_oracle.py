@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     import tf_slim as slim
     from tf_slim.nets import vgg
 
-from job import vgg19_shapes
+from job.model import shapes
 
 tf1 = tf.compat.v1
 VERSIONS = {"V1": tf1.train.SaverDef.V1, "V2": tf1.train.SaverDef.V2}
@@ -31,7 +31,7 @@ def narrow_vgg_19(images, classes, width_multiplier):
     """slim's vgg_19 line by line, with other widths; gives the score map."""
 
     def width(channels):
-        return vgg19_shapes.scaled_width(channels, width_multiplier)
+        return shapes.scaled_width(channels, width_multiplier)
 
     with tf1.variable_scope("vgg_19"):
         net = slim.repeat(images, 2, slim.conv2d, width(64), [3, 3], scope="conv1")

@@ -15,10 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from job.checkpoint_archive import CHECKPOINT, extract_checkpoint
-from job.config import DownloadConfig
-from job.download import ASSETS, download
-from job.errors import (
+from job.contract.configs import DownloadConfig
+from job.contract.errors import (
     ConfigError,
     DataError,
     DeniedError,
@@ -27,8 +25,10 @@ from job.errors import (
     NoSpaceError,
     StorageUnreachableError,
 )
-from job.fetch import Persistence, fetch
-from job.partial_file import Expected, PartialFile
+from job.download import ASSETS, download
+from job.downloads.http import Persistence, fetch
+from job.downloads.partial_file import Expected, PartialFile
+from job.downloads.slim_archive import CHECKPOINT, extract_checkpoint
 from tests.http_mirror import Mirror
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
@@ -215,8 +215,8 @@ def test_a_disk_that_fills_up_keeps_the_part(mirror: Mirror, target: Path) -> No
     """A limit on the size of files stands for the full disk: writing fails half way."""
     program = (
         "import resource, signal, sys\n"
-        "from job import entry\n"
-        "from job.config import DownloadConfig\n"
+        "from job.process import entry\n"
+        "from job.contract.configs import DownloadConfig\n"
         "from job.download import download\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from job import entry, layout, storage
-from job.config import EvaluateConfig
+from job import storage
+from job.contract import layout
+from job.contract.configs import EvaluateConfig
+from job.contract.exit_codes import ExitCode
 from job.evaluate import evaluate
-from job.exit_codes import ExitCode
+from job.process import entry
 from tests.job.trained_run import CLASSES, make_dataset, make_run, read_json
 
 

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from job import entry, layout, storage
-from job.config import ExportConfig
-from job.evaluation import Scorer
-from job.exit_codes import ExitCode
+from job import storage
+from job.contract import layout
+from job.contract.configs import ExportConfig
+from job.contract.exit_codes import ExitCode
+from job.dataset.batches import evaluation_batches
+from job.evaluation.passes import Scorer
 from job.export import export
-from job.input_pipeline import evaluation_batches
-from job.run_directory import load_run
-from job.trained_model import load_trained_model
+from job.model.trained import load_trained_model
+from job.process import entry
+from job.run.directory import load_run
 from tests.job.test_evaluate import assert_one_line
 from tests.job.trained_run import CLASSES, make_dataset, make_run, noise_jpeg, read_json
 

@@ -15,17 +15,17 @@ import pytest
 import tensorflow as tf
 
 from job import storage
-from job.config import RecordsConfig
-from job.dataset import Dataset, load_dataset
-from job.errors import ConfigError, DataError, PreemptedError
-from job.food101_archive import Food101Archive
-from job.image_catalogue import ImageCatalogue
+from job.contract.configs import RecordsConfig
+from job.contract.errors import ConfigError, DataError, PreemptedError
+from job.dataset.description import Dataset, load_dataset
+from job.dataset.tfrecord import ShardReader, decode_example, parse_example
 from job.make_tfrecords import make_tfrecords
-from job.records import ShardReader, decode_example, parse_example
-from job.records_outcomes import Workshop, outcomes_of_archive
-from job.records_preparation import prepare_records
-from job.records_spool import RecordSpool
-from job.records_worker import ImageOptions, Outcome
+from job.making.catalogue import ImageCatalogue
+from job.making.food101_archive import Food101Archive
+from job.making.outcomes import Workshop, outcomes_of_archive
+from job.making.preparation import prepare_records
+from job.making.spool import RecordSpool
+from job.making.workers import ImageOptions, Outcome
 from tests.job.pictures import encoded, food101_files, jpeg, scene, write_archive, write_files
 
 

@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from job import entry, layout, storage
-from job.config import PredictConfig
-from job.exit_codes import ExitCode
-from job.image_reader import REASONS
+from job import storage
+from job.contract import layout
+from job.contract.configs import PredictConfig
+from job.contract.exit_codes import ExitCode
 from job.predict import predict
-from job.prediction_parts import decode_rows
+from job.prediction.image_reader import REASONS
+from job.prediction.parts import decode_rows
+from job.process import entry
 from tests.job.exported_model import make_model
 from tests.job.pictures import ORIENTATION, encoded, jpeg, scene, write_files
 from tests.job.test_evaluate import assert_one_line

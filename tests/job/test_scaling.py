@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from job.config import ScalingConfig
+from job.contract.configs import ScalingConfig
 from job.scaling import GPUS, NETWORKS_GBPS, predict, scaling_table, write_plot
 
 CONFIG = ScalingConfig()

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from job import layout, storage
-from job.attempt_log import AttemptLog
-from job.bounded_log import BoundedLog
-from job.exit_codes import ExitCode
+from job import storage
+from job.contract import layout
+from job.contract.exit_codes import ExitCode
+from job.process.bounded_log import BoundedLog
+from job.process.kept_log import AttemptLog
 from tests.fault_proxy import Fault, FaultProxy
 
 WAIT_S = 60
@@ -123,7 +124,7 @@ time.sleep(1000)
 
 
 def test_signals_reach_the_trainer_each_time(tmp_path: Path) -> None:
-    """The first one asks it to save, the second one ends it, see job/stop_request.py."""
+    """The first one asks it to save, the second one ends it, see job/process/stop_request.py."""
     code = """
 signal.signal(signal.SIGTERM, lambda *_: print("asked"))
 signal.signal(signal.SIGINT, lambda *_: os._exit(143))

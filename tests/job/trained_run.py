@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from job import layout, run_directory
-from job.checkpoint_writer import CheckpointWriter
-from job.config import TrainConfig
-from job.dataset import Dataset, Shard, Split, load_dataset, to_json
-from job.records import ImageExample, ShardWriter, encode_example
-from job.vgg19 import VGG19
+from job.contract import layout
+from job.contract.configs import TrainConfig
+from job.dataset.description import Dataset, Shard, Split, load_dataset, to_json
+from job.dataset.tfrecord import ImageExample, ShardWriter, encode_example
+from job.model.vgg19 import VGG19
+from job.run import directory
+from job.run.checkpoint_writer import CheckpointWriter
 
 CLASSES = ("apple_pie", "baklava", "churros", "donuts", "edamame", "falafel", "gyoza")
 WIDTH = 0.05
@@ -93,7 +94,7 @@ def make_run(
         run=run,
         **{"head": "gap", "image_size_px": 32, "width_multiplier": WIDTH} | settings,
     )
-    run_directory.open_run(config, dataset)
+    directory.open_run(config, dataset)
     writer = CheckpointWriter(run, keep=99)
     for step in steps:
         network = make_network(config, dataset, seed=step)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher import cluster as cluster_module
-from launcher.cluster import Cluster
+from launcher.api import connection as cluster_module
+from launcher.api.connection import Cluster
 from tests.launcher.fake_apiserver import FakeApiServer
 
 

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from launcher import resources
-from launcher.resources import Resource
+from launcher.api import resources
+from launcher.api.resources import Resource
 from tests.launcher.fake_requests import (
     PATH,
     LogFile,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from launcher import resources
-from launcher.resources import Resource
+from launcher.api import resources
+from launcher.api.resources import Resource
 from tests.launcher.fake_store import Key, Object, matches, merge
 
 PATH = re.compile(

@@ -7,7 +7,7 @@ training-operator v1.9, JobSet v0.12 and Kueue v0.19.
 import datetime
 from typing import Any
 
-from launcher import labels
+from launcher.manifests import labels
 
 Object = dict[str, Any]
 

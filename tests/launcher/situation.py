@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from launcher import capacity, state_json
 from launcher.backends import jobset as jobset_backend
 from launcher.backends import tfjob as tfjob_backend
-from launcher.state import State
+from launcher.observe import capacity, reading
+from launcher.observe.state import State
 from tests.launcher.shapes import NAME, NOW, Object, progress
 
 
@@ -29,15 +29,15 @@ class Situation:
     """Words that sentence, evidence or remedies must have."""
 
     def state(self) -> State:
-        """Read the objects as `launcher/observe.py` does."""
+        """Read the objects as `launcher/observe/gather.py` does."""
         backend = jobset_backend if self.job["kind"] == "JobSet" else tfjob_backend
         names = [NAME, *(item["metadata"]["name"] for item in self.pods)]
         seen = capacity.read(self.nodes, [*self.pods, *self.others]) if self.nodes else None
         return State(
             job=backend.read(self.job),
             now=NOW,
-            pods=tuple(state_json.pod(item) for item in self.pods),
-            events=state_json.events(self.events, names, f"{NAME}-"),
+            pods=tuple(reading.pod(item) for item in self.pods),
+            events=reading.events(self.events, names, f"{NAME}-"),
             capacity=seen,
             logs={name: tuple(text.splitlines()) for name, text in self.logs.items()},
             **self.more,
@@ -45,4 +45,4 @@ class Situation:
 
 
 def reported(**more: Any) -> dict[str, Any]:
-    return {"progress": state_json.progress(json.dumps(progress(**more)).encode())}
+    return {"progress": reading.progress(json.dumps(progress(**more)).encode())}

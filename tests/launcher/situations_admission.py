@@ -1,7 +1,8 @@
 """Situations before there are pods."""
 
-from launcher import labels, state_json
-from launcher.state import Queue
+from launcher.manifests import labels
+from launcher.observe import reading
+from launcher.observe.state import Queue
 from tests.launcher.shapes import (
     CREATED,
     NAME,
@@ -37,8 +38,8 @@ SITUATIONS = [
         job=jobset(queue="research", suspend=True),
         more={
             "kueue_handles": True,
-            "queue": state_json.queue(local_queue(condition("Active"))),
-            "workload": state_json.workload(
+            "queue": reading.queue(local_queue(condition("Active"))),
+            "workload": reading.workload(
                 workload(
                     condition(
                         "QuotaReserved", status="False", reason="WaitingForQuota",
@@ -59,8 +60,8 @@ SITUATIONS = [
         job=jobset(queue="research", suspend=True),
         more={
             "kueue_handles": True,
-            "queue": state_json.queue(local_queue(condition("Active"))),
-            "workload": state_json.workload(
+            "queue": reading.queue(local_queue(condition("Active"))),
+            "workload": reading.workload(
                 workload(
                     condition(
                         "QuotaReserved", status="False", reason="ExceedsMaxQuota",

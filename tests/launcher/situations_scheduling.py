@@ -1,6 +1,7 @@
 """Situations of pods without a node."""
 
-from launcher import labels, state_json
+from launcher.manifests import labels
+from launcher.observe import reading
 from tests.launcher.shapes import (
     CREATED,
     RUNNING,
@@ -44,7 +45,7 @@ SITUATIONS = [
         name="a gang waits until all of it fits",
         job=tfjob(CREATED),
         pods=[pending(0, GANG), pending(1, GANG)],
-        more={"gang": state_json.gang(pod_group("Inqueue", GANG))},
+        more={"gang": reading.gang(pod_group("Inqueue", GANG))},
         expect="gang", level="waiting",
         says=("all 2 of them or none", "PodGroup: Inqueue", "kubectl describe podgroup mnist"),
     ),
@@ -52,7 +53,7 @@ SITUATIONS = [
         name="a gang lacks GPUs",
         job=tfjob(CREATED),
         pods=[pending(0, NO_GPU), pending(1, NO_GPU)],
-        more={"gang": state_json.gang(pod_group("Pending", ""))},
+        more={"gang": reading.gang(pod_group("Pending", ""))},
         expect="unschedulable", level="waiting",
         says=("each needs 8 nvidia.com/gpu", "PodGroup: Pending"),
     ),

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any
 
-from job import flags
-from job.config import EvaluateConfig, ExportConfig, PredictConfig, RecordsConfig
-from launcher import tasks, training
-from launcher.settings import Settings
-from launcher.spec import JobSpec, Provenance
+from job.contract import flags
+from job.contract.configs import EvaluateConfig, ExportConfig, PredictConfig, RecordsConfig
+from launcher.describe import tasks, training
+from launcher.describe.spec import JobSpec, Provenance
+from launcher.settings.fields import Settings
 
 IMAGE = "registry.example/team/food101:0.1.0"
 BASE: dict[str, Any] = {

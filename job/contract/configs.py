@@ -1,0 +1,302 @@
+"""What can be set, with every default and every check: the one typed source of truth.
+
+From each dataclass come its command's flags (`job/contract/flags.py`), the arguments of its
+container (`launcher/manifests/render.py`) and the `config.json` of a run. Fields without a default
+are required. The trainer's, by far the largest, has a file of its own
+(`job/contract/train_config.py`).
+"""
+
+import dataclasses
+from dataclasses import MISSING, dataclass
+from typing import Any, TypeVar
+
+from job.contract import part_ranges
+from job.contract.errors import ConfigError
+from job.contract.options import (
+    PATH_FORMS,
+    PRECISIONS,
+    did_you_mean,
+    option,
+    storage_deadline,
+    validate,
+)
+from job.contract.train_config import PRESETS
+from job.contract.train_config import TrainConfig as TrainConfig
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadConfig:
+    """Settings of `python -m job.download`."""
+
+    what: str = option(MISSING, "What to download.", choices=("food101", "vgg19"), positional=True)
+    output: str = option(MISSING, "Folder that receives the file.")
+    url: str = option(
+        "",
+        "Download from here instead of the official address (a mirror).",
+        schemes=("http", "https"),
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """Settings of `python -m job.demo`."""
+
+    output: str = option("demo", "Folder for the images, the dataset, the run and the model.")
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsConfig:
+    """Settings of `python -m job.make_tfrecords`."""
+
+    source: str = option(
+        MISSING,
+        "Images: a folder or .tar.gz in the Food-101 layout, a folder with one folder per class, "
+        f"or a CSV of path,label[,split]; {PATH_FORMS}.",
+        group="source",
+    )
+    name: str = option("", "Name of the dataset; empty takes it from the source.", group="source")
+    test_fraction: float = option(
+        0.1,
+        "Share of the images that becomes the test split where the source has none.",
+        group="source",
+        low=0.0,
+        high=0.9,
+    )
+    seed: int = option(
+        0,
+        "Seed of the split and of the order of examples in the shards.",
+        group="source",
+        low=0,
+        high=2**31 - 1,
+    )
+    output: str = option(MISSING, f"Dataset directory to write; {PATH_FORMS}.", group="shards")
+    shorter_side: int = option(
+        256,
+        "Images are shrunk to this shorter side; 0 keeps their bytes as they are.",
+        group="shards",
+        unit="px",
+        low=0,
+        high=4096,
+    )
+    jpeg_quality: int = option(
+        95, "Quality of images that are encoded again.", group="shards", low=1, high=100
+    )
+    shard_size_mb: float = option(
+        64.0, "Size that a shard should have.", group="shards", unit="MB", low=0.001, high=4096.0
+    )
+    max_reject_fraction: float = option(
+        0.01,
+        "Share of unusable images above which nothing is written.",
+        group="checks",
+        low=0.0,
+        high=1.0,
+    )
+    max_pixels: int = option(
+        64_000_000,
+        "Images with more pixels are refused as decompression bombs.",
+        group="checks",
+        unit="px",
+        low=1,
+    )
+    num_processes: int = option(
+        0,
+        "Processes that decode and encode; 0 takes one for each core.",
+        group="work",
+        low=0,
+        high=1024,
+    )
+    scratch_dir: str = option(
+        "",
+        "Local folder where the images of a streamed archive wait for their shards, with as much "
+        "room as the dataset takes; empty takes the output, or the system's for gs:// outputs.",
+        group="work",
+    )
+    task_index: int = option(0, "Which of the tasks this process is.", group="work", low=0)
+    num_tasks: int = option(
+        1, "Tasks that make this dataset together.", group="work", low=1, high=10_000
+    )
+    storage_deadline_s: float = storage_deadline()
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.task_index >= self.num_tasks:
+            raise ConfigError(
+                f"task_index {self.task_index} must be below num_tasks {self.num_tasks}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Settings of `python -m job.evaluate`."""
+
+    data: str = option(MISSING, f"Dataset directory; {PATH_FORMS}.")
+    run: str = option(MISSING, f"Run directory to evaluate; {PATH_FORMS}.")
+    checkpoint: str = option("best", "Which checkpoint: best, latest or a step.")
+    split: str = option("test", "Split to evaluate on.", choices=("test", "train"))
+    output: str = option("", "Report directory; empty takes the run's report/.")
+    batch_size: int = option(32, "Images evaluated at once.", unit="images", low=1)
+    precision: str = option(
+        "auto", "Arithmetic of the network; auto measures what is fast here.", choices=PRECISIONS
+    )
+    cache_dir: str = option(
+        "", "Folder for downloaded shards; empty takes the user's cache folder."
+    )
+    cache_size_gb: float = option(
+        0.0, "Largest size of cache_dir; 0 takes what the disk has.", unit="GB", low=0.0
+    )
+    storage_deadline_s: float = storage_deadline()
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Settings of `python -m job.export`."""
+
+    run: str = option(MISSING, f"Run directory to export; {PATH_FORMS}.")
+    output: str = option(MISSING, f"Model directory to write; {PATH_FORMS}.")
+    checkpoint: str = option("best", "Which checkpoint: best, latest or a step.")
+    precision: str = option(
+        "float32",
+        "Arithmetic of the exported network.",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    overwrite: bool = option(False, "Replace a model that is already there.")
+    storage_deadline_s: float = storage_deadline()
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Settings of `python -m job.predict`."""
+
+    model: str = option(MISSING, f"Model directory written by job.export; {PATH_FORMS}.")
+    images: str = option(
+        MISSING,
+        "Images (JPEG, PNG, WebP, GIF, BMP, TIFF): a folder, a bucket prefix, a glob, a .txt, .csv "
+        f"or .jsonl list, a dataset directory or a .tar; {PATH_FORMS}.",
+    )
+    output: str = option(MISSING, f"Predictions directory; {PATH_FORMS}.")
+    task_index: int = option(0, "Which of the tasks this process is.", group="work", low=0)
+    num_tasks: int = option(1, "Tasks that share the images.", group="work", low=1)
+    parts: str = option(
+        "", "Parts that the tasks share, as 0,3-5; empty shares all of them.", group="work"
+    )
+    format: str = option(
+        "jsonl", "Format of the parts.", group="output", choices=("jsonl", "parquet")
+    )
+    top_k: int = option(5, "Classes reported for each image.", group="output", low=1)
+    embedding: bool = option(
+        False, "Also write the activations before the last layer.", group="output"
+    )
+    gallery: bool = option(
+        False, "Also write gallery.html with a sample of the images.", group="output"
+    )
+    concurrency: int = option(32, "Images downloaded at once.", group="speed", low=1, high=1024)
+    batch_size: int = option(
+        0, "Images classified at once; 0 finds the fastest.", group="speed", unit="images", low=0
+    )
+    precision: str = option(
+        "auto",
+        "Arithmetic of the network; auto measures what is fast here.",
+        group="speed",
+        choices=PRECISIONS,
+    )
+    tta: str = option(
+        "none",
+        "Average the predictions over several views of an image.",
+        choices=("none", "flip", "ten_crop", "dense"),
+    )
+    storage_deadline_s: float = storage_deadline()
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.task_index >= self.num_tasks:
+            raise ConfigError(
+                f"task_index {self.task_index} must be below num_tasks {self.num_tasks}"
+            )
+        if self.parts:
+            part_ranges.parse(self.parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingConfig:
+    """Settings of `python -m job.scaling`."""
+
+    images_per_s: float = option(
+        400.0,
+        "Training speed of one GPU alone; measure it with a run on one GPU.",
+        unit="images/s",
+        low=0.01,
+    )
+    per_replica_batch: int = option(64, "Images of one step on one GPU.", unit="images", low=1)
+    num_classes: int = option(101, "Classes of the dataset.", low=1)
+    head: str = option("fc", "Last layers of the network, as for job.train.", choices=("fc", "gap"))
+    product_tflops: float = option(
+        10.0, "Speed of a large matrix product.", unit="TFLOP/s", low=0.001
+    )
+    hop_latency_us: float = option(
+        50.0, "Cost of one message between two GPUs, whatever its size.", unit="us", low=0.0
+    )
+    plot: str = option("", "Figure to write (.png, .svg or .pdf); empty writes none.")
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+def preset_values(config_class: type[Any], preset: str) -> dict[str, Any]:
+    """Give the defaults that a preset changes; none for a configuration without presets."""
+    if "preset" not in {field.name for field in dataclasses.fields(config_class)}:
+        return {}
+    return {"preset": preset, **PRESETS.get(preset, {})}
+
+
+def from_dict(config_class: type[ConfigT], values: dict[str, Any]) -> ConfigT:
+    """Make a configuration from names and values; a preset fills in what is not given.
+
+    Integers are taken where a float is wanted, as YAML and JSON write 20.0 as 20.
+
+    Raises:
+        ConfigError: An unknown name, a missing one or a value that is not allowed.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in fields:
+            raise ConfigError(
+                f"unknown setting {name!r} for {config_class.__name__}" + did_you_mean(name, fields)
+            )
+    missing = [
+        name
+        for name, field in fields.items()
+        if field.default is MISSING and values.get(name) is None
+    ]
+    if missing:
+        raise ConfigError(f"missing: {', '.join('--' + name for name in missing)}")
+    given = preset_values(config_class, str(values.get("preset", "recommended"))) | values
+    typed = {
+        name: float(value)
+        if isinstance(value, int) and not isinstance(value, bool) and _is_float(fields[name])
+        else value
+        for name, value in given.items()
+    }
+    return config_class(**typed)
+
+
+def _is_float(field: dataclasses.Field[Any]) -> bool:
+    return field.type in (float, "float", float | None, "float | None")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Give every field's name and value: what config.json holds."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,1 @@
+"""A dataset directory and reading it: descriptions, records, their order, and batches of pixels."""

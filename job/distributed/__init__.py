@@ -1,0 +1,1 @@
+"""Several workers as one: who is there, what they must agree on, how gradients travel."""

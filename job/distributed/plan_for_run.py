@@ -1,0 +1,72 @@
+"""What a run's gradient exchange is planned from: its settings, its network, the last attempt."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from job.contract.configs import TrainConfig
+from job.contract.errors import ConfigError
+from job.distributed.exchange import measure_link
+from job.distributed.exchange_plan import DEFAULT_NETWORK_GBPS, Link, Plan, Shape, plan_exchange
+from job.model.shapes import DOWNSAMPLING, FC6_WINDOW
+
+
+def known_link(
+    config: TrainConfig, strategy: tf.distribute.Strategy, kept: Mapping[str, float]
+) -> Link:
+    """Give what the plan is made from: given, else kept from the last attempt, else measured.
+
+    A resumed run keeps the numbers, so that it keeps its plan, and with it its bits. The speed of
+    a product is never given, and differs a hundredfold between a processor and a GPU.
+
+    Args:
+        config: Of the run.
+        strategy: Connects the workers; all must call this.
+        kept: State of the checkpoint that training goes on from.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return Link(config.network_gbps or DEFAULT_NETWORK_GBPS)
+    if kept.get("replicas") == replicas:
+        return Link(config.network_gbps or kept["network_gbps"], kept["product_gflops"])
+    return measure_link(strategy, config.network_gbps)
+
+
+def plan_run(
+    config: TrainConfig,
+    link: Link,
+    *,
+    replicas: int,
+    shapes: Mapping[str, Shape],
+    compute_dtype: str,
+) -> Plan:
+    """Plan the exchange of a run's trainable variables.
+
+    Raises:
+        ConfigError: The settings ask for an exchange that their network cannot have.
+    """
+    return plan_exchange(
+        shapes,
+        config.global_batch_size // replicas,
+        replicas,
+        link.network_gbps,
+        exchange_mode(config),
+        product_gflops=link.product_gflops,
+        compute_dtype=compute_dtype,
+    )
+
+
+def exchange_mode(config: TrainConfig) -> str:
+    """Give the mode to plan with: factors need a head that sees exactly one position.
+
+    Raises:
+        ConfigError: Factors were asked for where the head is a convolution over larger features.
+    """
+    dense_head = config.head == "fc" and config.image_size_px // DOWNSAMPLING > FC6_WINDOW
+    if dense_head and config.exchange in ("factors", "bfloat16"):
+        raise ConfigError(
+            f"exchange {config.exchange} needs image_size_px below "
+            f"{DOWNSAMPLING * (FC6_WINDOW + 1)} with head fc, not {config.image_size_px}; "
+            "use --exchange=dense"
+        )
+    return "dense" if dense_head else config.exchange

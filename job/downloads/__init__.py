@@ -1,0 +1,1 @@
+"""What is fetched once over HTTP: archives, continued and verified."""

@@ -1,0 +1,1 @@
+"""How good a network is: passes over a split, exact counts, metrics, a report."""

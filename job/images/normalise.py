@@ -1,0 +1,213 @@
+"""One image file of any kind -> an upright RGB JPEG, or the reason why it cannot be one.
+
+Every file is decoded to its last byte once, so that no bad one can end a training run. JPEG
+files, which nearly all are, go through libjpeg-turbo (simplejpeg) and never through Pillow; the
+rest goes through Pillow. Equal input gives equal bytes on every machine with the same libraries:
+libjpeg-turbo's SIMD code is exact, and so is the resizing chosen here.
+"""
+
+import hashlib
+import io
+import re
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from job.images.jpeg_header import JpegHeader, read_header
+
+Pixels = NDArray[np.uint8]
+"""uint8 [height, width, 3], RGB."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What Pillow may try; its rarer decoders are not worth the risk with files from anywhere."""
+
+_MAX_JPEG_SIDE = 65_500
+# Each scan of a progressive JPEG is a pass over the whole image; real files have about ten.
+_MAX_SCANS = 200
+_SCAN = b"\xff\xda"
+# A few stray bytes between segments are harmless; many mean that the decoder lost its way.
+_STRAY_BYTES = re.compile(r"\b(\d+) extraneous bytes before marker")
+_MAX_STRAY_BYTES = 16
+_FINGERPRINT_ROWS = 32
+_FINGERPRINT_SIDE = 64
+# Bilinear weights see two pixels a side: enough up to this factor, aliased beyond it.
+_MAX_BILINEAR_SHRINK = 1.5
+
+
+class UnusableImageError(Exception):
+    """A file that cannot be made an RGB JPEG; the message is the reason."""
+
+
+class NotAnImageError(UnusableImageError):
+    """A file in none of `FORMATS`."""
+
+
+class TooLargeError(UnusableImageError):
+    """An image of more pixels than may be taken into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class NormalImage:
+    """An upright RGB JPEG, its size in px, and a fingerprint of what it shows.
+
+    Two images with equal fingerprints show the same pixels, whatever their names and metadata.
+    """
+
+    encoded: bytes
+    height: int
+    width: int
+    fingerprint: bytes
+
+
+def normalise(
+    data: bytes, *, shorter_side: int = 0, jpeg_quality: int = 95, max_pixels: int = 64_000_000
+) -> NormalImage:
+    """Check one image file and make an upright RGB JPEG of it.
+
+    Args:
+        data: The file's content.
+        shorter_side: Shrink to this shorter side in px; smaller images and 0 leave the size.
+        jpeg_quality: Quality of what must be encoded again. A sound upright colour JPEG that
+            is not shrunk keeps its bytes.
+        max_pixels: Refuse larger images before any memory is taken for them.
+
+    Raises:
+        UnusableImageError: It is damaged, too large, or no image; says which.
+    """
+    if not data:
+        raise UnusableImageError("the file is empty")
+    header = read_header(data)
+    if header is None or not header.is_upright_color:
+        return _normalise_any(data, shorter_side, jpeg_quality, max_pixels)
+    check_size(header.height, header.width, max_pixels)
+    if header.progressive and data.count(_SCAN) > _MAX_SCANS:
+        raise UnusableImageError(f"more than {_MAX_SCANS} scans")
+    try:
+        return _normalise_jpeg(data, header, shorter_side, jpeg_quality)
+    except ValueError as error:
+        _raise_if_damaged(str(error))
+    return _normalise_any(data, shorter_side, jpeg_quality, max_pixels)
+
+
+def _normalise_jpeg(
+    data: bytes, header: JpegHeader, shorter_side: int, jpeg_quality: int
+) -> NormalImage:
+    """Take the fast way; ValueError with libjpeg-turbo's message if it finds anything wrong."""
+    height, width = _target(header.height, header.width, shorter_side)
+    if (height, width) != (header.height, header.width):
+        # libjpeg shrinks to some eighths of the size as it decodes: a good filter, nearly free.
+        pixels = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
+        return _encode(_resize(pixels, height, width), jpeg_quality)
+    # A reduced size skips arithmetic, not data: every coefficient is still read and checked.
+    side = _FINGERPRINT_SIDE
+    reduced = simplejpeg.decode_jpeg(data, min_height=side, min_width=side, min_factor=4)
+    return NormalImage(data, height, width, _fingerprint(reduced, height, width))
+
+
+def _raise_if_damaged(message: str) -> None:
+    """Let pass what another decoder can mend: stray bytes and rare chroma layouts."""
+    stray = _STRAY_BYTES.search(message)
+    if stray is not None and int(stray[1]) <= _MAX_STRAY_BYTES:
+        return
+    if "subsampling" not in message:
+        raise UnusableImageError(f"damaged JPEG: {message}")
+
+
+def _normalise_any(
+    data: bytes, shorter_side: int, jpeg_quality: int, max_pixels: int
+) -> NormalImage:
+    with warnings.catch_warnings(action="ignore"):
+        pixels = decode_any(data, max_pixels)
+    height, width = _target(pixels.shape[0], pixels.shape[1], shorter_side)
+    return _encode(_resize(pixels, height, width), jpeg_quality)
+
+
+def decode_any(data: bytes, max_pixels: int) -> Pixels:
+    """Decode an image of any of `FORMATS`, turned upright and laid on white where transparent.
+
+    Args:
+        data: The file's content.
+        max_pixels: Refuse larger images before any memory is taken for them.
+
+    Raises:
+        UnusableImageError: It is damaged, too large (TooLargeError) or no image (NotAnImageError).
+    """
+    try:
+        return _decode_with_pillow(data, max_pixels)
+    except UnusableImageError:
+        raise
+    except UnidentifiedImageError as error:
+        # Pillow's own text holds an address in memory; rejects must be the same in every run.
+        raise NotAnImageError(f"not an image ({', '.join(FORMATS)})") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLargeError(f"more than {max_pixels} pixels") from error
+    except Exception as error:
+        raise UnusableImageError(f"damaged image: {error or type(error).__name__}") from error
+
+
+def _decode_with_pillow(data: bytes, max_pixels: int) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        check_size(image.height, image.width, max_pixels)
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    return np.ascontiguousarray(_to_rgb(upright))
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode == "F":
+        raise UnusableImageError("floating-point pixels have no fixed range")
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scale
+        grey = (np.asarray(image).astype(np.int64).clip(0, 0xFFFF) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        image = Image.alpha_composite(paper, layer)
+    return np.asarray(image.convert("RGB"))
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Refuse an image by its size alone, with TooLargeError or UnusableImageError."""
+    if height * width > max_pixels:
+        raise TooLargeError(f"{width} x {height} px, more than {max_pixels} pixels")
+    if not height or not width or max(height, width) > _MAX_JPEG_SIDE:
+        raise UnusableImageError(f"{width} x {height} px cannot be a JPEG")
+
+
+def _target(height: int, width: int, shorter_side: int) -> tuple[int, int]:
+    """Give the size that makes the shorter side `shorter_side`, never a larger one."""
+    shorter = min(height, width)
+    if not shorter_side or shorter <= shorter_side:
+        return height, width
+    return _scaled(height, shorter_side, shorter), _scaled(width, shorter_side, shorter)
+
+
+def _scaled(side: int, numerator: int, denominator: int) -> int:
+    """Round side * numerator / denominator, in whole numbers: the same on every machine."""
+    return (2 * side * numerator + denominator) // (2 * denominator)
+
+
+def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    gentle = max(pixels.shape[0] / height, pixels.shape[1] / width) <= _MAX_BILINEAR_SHRINK
+    method = cv2.INTER_LINEAR_EXACT if gentle else cv2.INTER_AREA
+    return cv2.resize(pixels, (width, height), interpolation=method)  # type: ignore[no-any-return]
+
+
+def _encode(pixels: Pixels, jpeg_quality: int) -> NormalImage:
+    height, width = pixels.shape[:2]
+    encoded = simplejpeg.encode_jpeg(pixels, jpeg_quality, colorsubsampling="420")
+    return NormalImage(encoded, height, width, _fingerprint(pixels, height, width))
+
+
+def _fingerprint(pixels: Pixels, height: int, width: int) -> bytes:
+    """Hash the size and some rows: photographs that agree in these are the same."""
+    rows = pixels[:: max(1, pixels.shape[0] // _FINGERPRINT_ROWS)]
+    size = f"{height}x{width}".encode()
+    return hashlib.sha256(size + np.ascontiguousarray(rows).tobytes()).digest()[:16]

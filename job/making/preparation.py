@@ -1,0 +1,183 @@
+"""Before the first image is decoded: what the source holds, where all of it goes, what is there."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from job import storage
+from job.contract import layout
+from job.contract.configs import RecordsConfig
+from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.dataset.description import SPLITS, Dataset, load_dataset
+from job.making.catalogue import ImageCatalogue
+from job.making.finish import Description
+from job.making.food101_archive import Food101Archive
+from job.making.placement import PlannedShard, expected_bytes, plan_shards
+from job.making.sources import Source, open_source
+from job.process.progress_bar import WorkProgress
+from job.storage.interface import NotFoundError, PreconditionError
+
+_log = logging.getLogger(__name__)
+
+_SHAPING_OPTIONS = (
+    "name",
+    "test_fraction",
+    "seed",
+    "shorter_side",
+    "jpeg_quality",
+    "shard_size_mb",
+    "max_pixels",
+)
+"""The settings that a dataset's bytes depend on; all others only say how it is made."""
+
+_SAMPLED_SIZES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A source whose images all have their place."""
+
+    source: Source
+    catalogue: ImageCatalogue
+    shards: tuple[PlannedShard, ...]
+    description: Description
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that the dataset's bytes depend on."""
+        return str(self.description.source["digest"])
+
+
+def prepare_records(
+    config: RecordsConfig, catalogue: ImageCatalogue, check_stop: Callable[[], None]
+) -> Preparation:
+    """List the source into an empty catalogue and place every image.
+
+    Args:
+        config: Of the command.
+        catalogue: Is filled and arranged.
+        check_stop: Called now and then; may raise to end the work.
+
+    Raises:
+        InputMissingError: The source is not there.
+        DataError: It holds no images, or is damaged.
+    """
+    source = open_source(config.source, seed=config.seed, test_fraction=config.test_fraction)
+    classes = _list(source, catalogue, check_stop)
+    catalogue.arrange(classes, config.seed)
+    if not sum(catalogue.count(split) for split in SPLITS):
+        raise DataError(f"{config.source} ({source.kind}) has no images that could be used")
+    for name in catalogue.empty_classes():
+        _log.warning("class %s has no images", name)
+    shards = _plan(config, catalogue)
+    options = {name: getattr(config, name) for name in _SHAPING_OPTIONS}
+    options["name"] = config.name or _name_of(config.source)
+    content = json.dumps([options, classes, catalogue.digest(), len(shards)])
+    described = {
+        "path": config.source,
+        "kind": source.kind,
+        "images": catalogue.listed,
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+    }
+    description = Description(options["name"], tuple(classes), described, options)
+    return Preparation(source, catalogue, shards, description)
+
+
+def find_complete(output: str, preparation: Preparation) -> Dataset | None:
+    """Return the dataset if `output` holds this very one, complete; None if there is none.
+
+    Raises:
+        ConfigError: It holds another one, complete or not; says what differs.
+    """
+    mine = preparation.description
+    try:
+        complete = load_dataset(output)
+    except InputMissingError:
+        _claim(output, mine)
+        return None
+    _compare(output, mine, complete.options, complete.source, "a dataset")
+    return complete
+
+
+def _claim(output: str, mine: Description) -> None:
+    """Note what is being made here; ConfigError if that was something else so far."""
+    content = json.dumps({"options": dict(mine.options), "source": dict(mine.source)}, indent=1)
+    path = layout.plan_note(output)
+    try:
+        storage.write_bytes(path, content.encode(), if_absent=True)
+    except PreconditionError:
+        try:
+            theirs = json.loads(storage.read_bytes(path))
+        except NotFoundError:
+            return  # finished by another task between the two requests
+        _compare(output, mine, theirs["options"], theirs["source"], "an unfinished dataset")
+
+
+def _compare(
+    output: str, mine: Description, options: Mapping[str, Any], source: Mapping[str, Any], what: str
+) -> None:
+    if source.get("digest") == mine.source["digest"]:
+        return
+    differences = [
+        f"{name} {options.get(name)!r}, now {value!r}"
+        for name, value in mine.options.items()
+        if options.get(name) != value
+    ]
+    raise ConfigError(
+        f"{output} holds {what} made from {source.get('path')} "
+        f"({', '.join(differences) or 'whose images have changed'}); "
+        "choose another --output, or delete this one"
+    )
+
+
+def _list(source: Source, catalogue: ImageCatalogue, check_stop: Callable[[], None]) -> list[str]:
+    if not isinstance(source, Food101Archive):
+        return source.list_into(catalogue)
+    with WorkProgress("listing", "listed", source.bytes, "B") as progress:
+
+        def advance(done: int) -> None:
+            progress.advance_to(done)
+            check_stop()
+
+        return source.list_into(catalogue, advance)
+
+
+def _plan(config: RecordsConfig, catalogue: ImageCatalogue) -> tuple[PlannedShard, ...]:
+    mean_bytes = _sampled_size(catalogue)
+    shards: list[PlannedShard] = []
+    first = 0
+    for split in SPLITS:
+        examples = catalogue.count(split)
+        total = sum(
+            expected_bytes(
+                mean_bytes if image.bytes is None else image.bytes,
+                config.shorter_side,
+                config.jpeg_quality,
+            )
+            for image in catalogue.planned(first, first + examples)
+        )
+        shards += plan_shards(split, first, examples, total, config.shard_size_mb)
+        first += examples
+    return tuple(shards)
+
+
+def _sampled_size(catalogue: ImageCatalogue) -> float:
+    """Give the mean size of files whose size the source does not know, from some of them."""
+    sizes = []
+    for image in catalogue.planned(0, _SAMPLED_SIZES):
+        if image.bytes is None:
+            try:
+                sizes.append(storage.stat(image.location).size)
+            except NotFoundError:
+                continue
+    return sum(sizes) / len(sizes) if sizes else 0.0
+
+
+def _name_of(source: str) -> str:
+    name = source.rstrip("/").rpartition("/")[2]
+    for ending in (".tar.gz", ".tgz", ".tar", ".csv"):
+        name = name.removesuffix(ending)
+    return name or "images"

@@ -1,0 +1,1 @@
+"""VGG19: its variables, its arithmetic, and where its weights come from."""

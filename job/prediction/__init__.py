@@ -1,0 +1,1 @@
+"""Images of a bucket to predictions: listing, parts, the pipeline between them."""

@@ -1,0 +1,143 @@
+"""The bytes of one listed image, or the reason why there are none.
+
+Files and objects are read in the generation that the listing froze. Archives in tar are read in
+ranges; compressed ones are unpacked into a temporary file once, shards in buckets are fetched.
+"""
+
+import os
+import tempfile
+import threading
+from typing import Self
+
+from job import storage
+from job.contract.errors import DataError, DeniedError
+from job.dataset.tfrecord import ShardReader, decode_example
+from job.images import archives
+from job.prediction.listing import Entry, Listing
+from job.storage.interface import NotFoundError
+
+MAX_IMAGE_BYTES = 64 << 20
+"""Larger files are never taken into memory."""
+_SHARDS_KEPT = 4
+
+
+class RejectedError(Exception):
+    """An image without a prediction.
+
+    Attributes:
+        reason: A code from `REASONS`.
+        detail: What exactly, in words.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+REASONS = {
+    "not_found": "it was not there when the images were listed, or is gone since",
+    "changed": "it was replaced since the images were listed",
+    "denied": "reading it is not allowed",
+    "empty": "it has no bytes",
+    "too_large": f"it has more than {MAX_IMAGE_BYTES >> 20} MiB",
+    "too_many_pixels": "decoding it would take too much memory",
+    "unsupported_format": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF",
+    "damaged": "it cannot be decoded",
+    "unreadable_then": "an attempt that was interrupted could not use it",
+    "not_finite": "the model gave no finite probabilities for it",
+}
+
+
+class ImageReader:
+    """Reads listed images; safe between threads; a context manager.
+
+    Raises (from `read`): RejectedError for what is wrong with one image; StorageUnreachableError
+    and DeniedError of a bucket for what would come again with every image.
+    """
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self._scratch = tempfile.TemporaryDirectory(prefix="images-")
+        self._lock = threading.Lock()
+        self._shards: dict[str, ShardReader] = {}
+        self._unpacked = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shards.clear()
+        self._scratch.cleanup()
+
+    def read(self, entry: Entry) -> bytes:
+        """Return the encoded image."""
+        if entry.generation is None:
+            raise RejectedError("not_found", "it was not there when the images were listed")
+        if entry.size is not None and entry.size > MAX_IMAGE_BYTES:
+            raise RejectedError("too_large", f"{entry.size:,} bytes")
+        data = self._content(entry)
+        if not data:
+            raise RejectedError("empty", "no bytes")
+        return data
+
+    def _content(self, entry: Entry) -> bytes:
+        kind = self._listing.kind
+        try:
+            if kind in ("dataset", "shard"):
+                return self._record(entry)
+            if kind == "archive":
+                return self._member(entry)
+            return storage.read_bytes(entry.name, generation=entry.generation)
+        except NotFoundError as error:
+            path = entry.name.rpartition("#")[0] if entry.place is not None else entry.name
+            reason = "changed" if storage.exists(path) else "not_found"
+            raise RejectedError(reason, str(error)) from error
+        except DeniedError as error:
+            if storage.is_remote(entry.name):
+                raise
+            raise RejectedError("denied", str(error)) from error
+        except DataError as error:
+            raise RejectedError("damaged", str(error)) from error
+
+    def _record(self, entry: Entry) -> bytes:
+        path, _, number = entry.name.rpartition("#")
+        with self._lock:
+            reader = self._shards.get(path)
+            if reader is None:
+                reader = self._shards[path] = self._open_shard(path, entry.generation)
+        return decode_example(reader.read(int(number))).encoded
+
+    def _open_shard(self, path: str, generation: int | None) -> ShardReader:
+        while len(self._shards) >= _SHARDS_KEPT:
+            oldest = next(iter(self._shards))
+            del self._shards[oldest]
+        if storage.stat(path).generation != generation:
+            raise NotFoundError(f"{path} was replaced since the images were listed")
+        if not storage.is_remote(path):
+            return ShardReader(path)
+        local = os.path.join(self._scratch.name, "shard")
+        storage.download(path, local)
+        try:
+            return ShardReader(local)
+        finally:
+            os.remove(local)  # What is mapped stays readable.
+
+    def _member(self, entry: Entry) -> bytes:
+        archive = self._listing.images
+        start, size = entry.place or 0, entry.size or 0
+        if archives.is_compressed(archive):
+            data = storage.read_bytes(self._unpacked_archive(), start, start + size)
+        else:
+            data = storage.read_bytes(archive, start, start + size, generation=entry.generation)
+        if len(data) != size:
+            raise RejectedError("damaged", f"{len(data):,} of {size:,} bytes are there")
+        return data
+
+    def _unpacked_archive(self) -> str:
+        with self._lock:
+            if not self._unpacked:
+                path = os.path.join(self._scratch.name, "archive.tar")
+                archives.unpack_gzip(self._listing.images, path)
+                self._unpacked = path
+        return self._unpacked

@@ -1,0 +1,115 @@
+"""How every `python -m job.*` command starts and ends.
+
+Arguments become a configuration, errors a user can act on become one line and an exit code.
+Anything else is a defect of ours and keeps its traceback.
+"""
+
+import contextlib
+import errno
+import logging
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from job import storage
+from job.contract import flags
+from job.contract.errors import (
+    ConfigError,
+    DeniedError,
+    HelpRequested,
+    JobError,
+    NoSpaceError,
+    PreemptedError,
+)
+from job.contract.exit_codes import ExitCode
+
+ConfigT = TypeVar("ConfigT")
+
+
+def run(
+    main: Callable[[ConfigT], int | None],
+    config_class: type[ConfigT],
+    *,
+    program: str,
+    description: str,
+    args: Sequence[str] | None = None,
+) -> int:
+    """Parse, run `main` and return the exit code.
+
+    Args:
+        main: Does the work; may return an exit code of its own.
+        config_class: The configuration that `main` takes.
+        program: What a user types, as `python -m job.train`.
+        description: One or two sentences for `--help`.
+        args: Arguments instead of the process's own.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for talkative in ("tensorflow", "absl", "matplotlib"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
+    try:
+        config = flags.parse(config_class, sys.argv[1:] if args is None else args)
+    except HelpRequested:
+        print(flags.help_text(config_class, program, description))
+        return ExitCode.DONE
+    except ConfigError as error:
+        print(f"error: {error}\n(see {program} --help)", file=sys.stderr)
+        return error.exit_code
+    deadline_s = getattr(config, "storage_deadline_s", None)
+    if deadline_s is not None:
+        storage.set_deadline(deadline_s)
+    try:
+        with _sigterm_ends_it():
+            return main(config) or ExitCode.DONE
+    except PreemptedError as error:
+        print(error, file=sys.stderr, flush=True)  # No error: somebody wanted it so.
+        return error.exit_code
+    except JobError as error:
+        return _report(error)
+    except OSError as error:
+        known = _known_os_error(error)
+        if known is None:
+            raise
+        return _report(known)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+@contextlib.contextmanager
+def _sigterm_ends_it() -> Iterator[None]:
+    """Leave on SIGTERM wherever nothing better is done about it, see `job/process/stop_request.py`.
+
+    The first process of a container has no default action: it would ignore the signal and be
+    killed after the grace period.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(_signal: int, _frame: types.FrameType | None) -> None:
+    raise PreemptedError("stopped on request")
+
+
+def _report(error: JobError) -> int:
+    sys.stderr.flush()
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def _known_os_error(error: OSError) -> JobError | None:
+    """Turn what a disk says into an error a user can act on."""
+    where = error.filename or "the disk"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError(f"no space left for {where}; free some or choose another folder")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return DeniedError(f"not allowed to write or read {where}: {error.strerror}")
+    return None

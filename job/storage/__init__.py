@@ -1,0 +1,214 @@
+"""One interface over local paths and gs:// URLs.
+
+Paths are plain strings: a local path, or `gs://bucket/name`. Folders need not be made before
+something is written into them. All writes are atomic, all transfers are verified by checksum,
+and all failures are the errors of `job.storage.interface`.
+"""
+
+import dataclasses
+import io
+import os
+import re
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from job.contract.errors import ConfigError
+from job.storage.interface import ABSENT, Backend, NotFoundError, Patience, PreconditionError, Stat
+from job.storage.local import LocalStorage, errors_of
+
+__all__ = [
+    "ABSENT",
+    "NotFoundError",
+    "Patience",
+    "PreconditionError",
+    "Stat",
+    "delete",
+    "download",
+    "exists",
+    "is_remote",
+    "join",
+    "list_files",
+    "open_for_reading",
+    "read_bytes",
+    "reconnect",
+    "request_counts",
+    "set_deadline",
+    "stat",
+    "upload",
+    "write_bytes",
+]
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_STREAM_BUFFER_BYTES = 8 << 20
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` lies in a bucket; raises ConfigError for a scheme that is not supported."""
+    scheme = _SCHEME.match(path)
+    if scheme is None:
+        return False
+    if scheme[1] != "gs":
+        raise ConfigError(
+            f"{path}: {scheme[1]}:// is not supported; use gs://bucket/prefix or a local path"
+        )
+    return True
+
+
+def join(base: str, *parts: str) -> str:
+    """Append `parts` to a folder's path, with exactly one slash before each."""
+    if not is_remote(base):
+        return os.path.join(base, *parts)
+    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def list_files(prefix_dir: str) -> Iterator[Stat]:
+    """Yield every file below a folder, recursively, sorted by path.
+
+    A folder that does not exist has no files; a bucket that does not exist is a NotFoundError.
+    """
+    return _backend(prefix_dir).list_files(prefix_dir)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file (not a folder) at `path`."""
+    try:
+        stat(path)
+    except NotFoundError:
+        return False
+    return True
+
+
+def stat(path: str) -> Stat:
+    """Describe the file at `path`; NotFoundError if there is none."""
+    return _backend(path).stat(path)
+
+
+def read_bytes(
+    path: str, start: int = 0, end: int | None = None, *, generation: int | None = None
+) -> bytes:
+    """Return the bytes [start, end) of a file, fewer where the file ends earlier.
+
+    With `generation` (of an earlier Stat) of that one only: NotFoundError when it was replaced.
+    """
+    return _backend(path).read_bytes(path, start, end, generation)
+
+
+def write_bytes(
+    path: str, data: bytes, *, if_absent: bool = False, if_generation_match: int | None = None
+) -> Stat:
+    """Write a whole file, atomically.
+
+    With `if_absent` the path must be free, with `if_generation_match` it must still hold that
+    generation (of an earlier Stat); PreconditionError otherwise.
+    """
+    condition = _condition(if_absent=if_absent, if_generation_match=if_generation_match)
+    return _backend(path).write_bytes(path, data, condition)
+
+
+def download(path: str, local_file: str) -> Stat:
+    """Copy a file to this machine, atomically and verified; the source's Stat is returned."""
+    return _backend(path).download(path, local_file)
+
+
+def upload(
+    local_file: str, path: str, *, if_absent: bool = False, if_generation_match: int | None = None
+) -> Stat:
+    """Copy a file of this machine to `path`; conditions as in `write_bytes`."""
+    condition = _condition(if_absent=if_absent, if_generation_match=if_generation_match)
+    return _backend(path).upload(local_file, path, condition)
+
+
+def delete(path: str) -> None:
+    """Remove a file; one that is already gone is no error."""
+    _backend(path).delete(path)
+
+
+def open_for_reading(path: str) -> BinaryIO:
+    """Open a file as a seekable stream; a remote one is read in ranges, never whole."""
+    if is_remote(path):
+        raw = _RangedReader(stat(path))
+        return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_STREAM_BUFFER_BYTES))
+    with errors_of(path):
+        return open(path, "rb")
+
+
+def request_counts() -> dict[str, int]:
+    """Return the requests sent by this process, by kind: list, stat, read, write, delete."""
+    return _remote.request_counts() if _remote else {}
+
+
+def reconnect(patience: Patience | None = None) -> None:
+    """Let the next use of a bucket look for endpoint and credentials anew, and count from 0.
+
+    With `patience`, failing requests are repeated for that long from then on.
+    """
+    global _remote, _patience
+    with _connecting:
+        if _remote is not None:
+            _remote.close()
+        _remote = None
+        _patience = patience or _patience
+
+
+def set_deadline(deadline_s: float) -> None:
+    """Repeat failing requests for that long from now on, in seconds."""
+    reconnect(dataclasses.replace(_patience, deadline_s=deadline_s))
+
+
+def _condition(*, if_absent: bool, if_generation_match: int | None) -> int | None:
+    return ABSENT if if_absent else if_generation_match
+
+
+def _backend(path: str) -> Backend:
+    return _gcs() if is_remote(path) else _LOCAL
+
+
+_LOCAL = LocalStorage()
+
+
+_remote: Backend | None = None
+_patience = Patience()
+_connecting = threading.Lock()
+
+
+def _gcs() -> Backend:
+    # Imported when first used: the client costs a second, and local runs do not need it.
+    from job.storage.gcs import GcsStorage
+
+    global _remote
+    with _connecting:
+        if _remote is None:
+            _remote = GcsStorage(_patience)
+        return _remote
+
+
+class _RangedReader(io.RawIOBase):
+    """A remote file as a raw stream: every read is one ranged request."""
+
+    def __init__(self, source: Stat) -> None:
+        self._source = source
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._source.size}
+        self._position = max(0, origin[whence] + offset)
+        return self._position
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        end = min(self._position + len(buffer), self._source.size)
+        if end <= self._position:
+            return 0
+        data = read_bytes(self._source.path, self._position, end)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

@@ -1,0 +1,118 @@
+"""Folders that appear whole or not at all, locally and in a bucket.
+
+Locally the folder is filled beside its place and renamed into it. A bucket has no rename, so the
+manifest, whose presence makes the folder exist for readers, is uploaded last, and everything on
+the condition that no other attempt has put something there.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from job import storage
+from job.contract import layout
+from job.storage.interface import PreconditionError
+from job.storage.local import errors_of
+
+_PARTIAL = ".partial"
+_UPLOADS_AT_ONCE = 8
+
+
+@contextlib.contextmanager
+def staging_folder(target: str) -> Iterator[str]:
+    """Give an empty local folder whose files `commit_folder` can move to `target`.
+
+    What is left of it afterwards is deleted.
+    """
+    if storage.is_remote(target):
+        with tempfile.TemporaryDirectory(prefix="staging-") as folder:
+            yield folder
+        return
+    parent, name = os.path.split(target.rstrip("/"))
+    folder = os.path.join(parent, f".{name}.{uuid.uuid4().hex}{_PARTIAL}")
+    with errors_of(folder):
+        os.makedirs(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def commit_folder(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+    """Make the files of a staging folder, and then the manifest, appear at `target`.
+
+    Raises:
+        PreconditionError: Another attempt has put something there first.
+    """
+    if storage.is_remote(target):
+        _commit_remote(folder, target, manifest_name, manifest)
+    else:
+        _commit_local(folder, target, manifest_name, manifest)
+
+
+def files_below(folder: str) -> list[str]:
+    """List the files of a local folder and its subfolders, by their sorted paths within it."""
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
+        for parent, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+    """Upload what is not there yet: of two attempts that overlap, at most one finds all names free.
+
+    What is there is never replaced, since its owner may be about to write the manifest over it.
+    """
+
+    def put(name: str) -> None:
+        storage.upload(os.path.join(folder, name), layout.join(target, name), if_absent=True)
+
+    names = files_below(folder)
+    with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as threads:
+        # A folder's own files come after those in its subfolders, of which they may speak.
+        for deep in (True, False):
+            list(threads.map(put, [name for name in names if ("/" in name) is deep]))
+    storage.write_bytes(layout.join(target, manifest_name), manifest, if_absent=True)
+
+
+def _commit_local(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+    with errors_of(target):
+        storage.write_bytes(os.path.join(folder, manifest_name), manifest)
+        for name in files_below(folder):
+            _sync(os.path.join(folder, name))
+        if os.path.exists(os.path.join(target, manifest_name)):
+            raise PreconditionError(f"{target} was committed by another attempt")
+        shutil.rmtree(target, ignore_errors=True)  # Half deleted, or half written without rename.
+        os.rename(folder, target)
+        _sync(os.path.dirname(target.rstrip("/")) or ".")
+
+
+def delete_folder(target: str, manifest_name: str) -> None:
+    """Delete a committed folder: the manifest first, so that no reader takes a part for it."""
+    storage.delete(layout.join(target, manifest_name))
+    for stat in list(storage.list_files(target)):
+        storage.delete(stat.path)
+    if not storage.is_remote(target):
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def delete_stale_staging(parent: str) -> None:
+    """Delete the staging folders that killed processes left below a local folder."""
+    if storage.is_remote(parent) or not os.path.isdir(parent):
+        return
+    for name in os.listdir(parent):
+        if name.startswith(".") and name.endswith(_PARTIAL):
+            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

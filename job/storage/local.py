@@ -1,0 +1,205 @@
+"""Local folders as storage: atomic writes, and errors that say which path and why."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from job.contract.errors import DeniedError, NoSpaceError, StorageUnreachableError
+from job.storage.interface import ABSENT, NotFoundError, PreconditionError, Stat
+
+_PARTIAL = ".partial"
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
+class LocalStorage:
+    """The `Backend` of paths on this machine (or mounted into it)."""
+
+    def list_files(self, directory: str) -> Iterator[Stat]:
+        """Yield every file below `directory`, sorted by path; nothing where nothing is."""
+        paths: list[str] = []
+        with errors_of(directory):
+            for folder, _, names in os.walk(
+                directory, onerror=_raise_unless_absent, followlinks=True
+            ):
+                paths.extend(os.path.join(folder, name) for name in names if not _is_partial(name))
+        for path in sorted(paths):
+            # A file deleted since the walk is simply no longer listed.
+            with contextlib.suppress(NotFoundError):
+                yield self.stat(path)
+
+    def stat(self, path: str) -> Stat:
+        """Describe the file at `path`; a folder is not a file."""
+        with errors_of(path):
+            found = os.stat(path)
+        if os.path.isdir(path):
+            raise NotFoundError(f"{path} is a folder, not a file")
+        return Stat(path, found.st_size, found.st_mtime_ns)
+
+    def read_bytes(
+        self, path: str, start: int, end: int | None, generation: int | None = None
+    ) -> bytes:
+        """Return the bytes [start, end) of a file, or all from `start` on."""
+        with errors_of(path), open(path, "rb") as file:
+            if generation not in (None, os.fstat(file.fileno()).st_mtime_ns):
+                raise NotFoundError(f"{path} was replaced: generation {generation} is gone")
+            file.seek(start)
+            return file.read() if end is None else file.read(max(0, end - start))
+
+    def write_bytes(self, path: str, data: bytes, if_generation_match: int | None) -> Stat:
+        """Write a whole file."""
+        with errors_of(path):
+            return self._publish(path, lambda file: _write_all(file, data), if_generation_match)
+
+    def download(self, path: str, local_file: str) -> Stat:
+        """Copy `path` to `local_file`, atomically."""
+        self.upload(path, local_file, None)
+        return self.stat(path)
+
+    def upload(self, local_file: str, path: str, if_generation_match: int | None) -> Stat:
+        """Copy `local_file` to `path`, atomically."""
+        with errors_of(local_file):
+            source = open(local_file, "rb")  # noqa: SIM115 (closed two lines below)
+        with source, errors_of(path):
+            return self._publish(
+                path, lambda file: shutil.copyfileobj(source, file, 1 << 20), if_generation_match
+            )
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is already gone is no error."""
+        with contextlib.suppress(NotFoundError), errors_of(path):
+            os.remove(path)
+
+    def request_counts(self) -> dict[str, int]:
+        """Local files take no requests."""
+        return {}
+
+    def close(self) -> None:
+        """Local files have no connections."""
+
+    def _publish(
+        self, path: str, fill: Callable[[BinaryIO], None], if_generation_match: int | None
+    ) -> Stat:
+        with atomic_file(path, commit=_commit_of(if_generation_match)) as file:
+            fill(file)
+        return self.stat(path)
+
+
+@contextlib.contextmanager
+def errors_of(path: str) -> Iterator[None]:
+    """Turn the OSErrors of what is done to `path` into the errors of `job.storage.interface`."""
+    try:
+        yield
+    except OSError as error:
+        raise _typed(path, error) from error
+
+
+@contextlib.contextmanager
+def atomic_file(
+    path: str, *, commit: Callable[[str, str], None] = os.replace, durable: bool = True
+) -> Iterator[BinaryIO]:
+    """Open a file that appears at `path` complete, or not at all.
+
+    `commit(temporary, path)` gives the finished file its name. The temporary file lies in the
+    same folder, because a rename is atomic within one file system only. A `durable` file is on
+    disk before it appears; a copy of something that is kept elsewhere need not be.
+    """
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{os.path.basename(path)}.{uuid.uuid4().hex}{_PARTIAL}")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        commit(temporary, path)
+        if durable:
+            _sync_folder(folder)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+
+
+def _commit_of(if_generation_match: int | None) -> Callable[[str, str], None]:
+    if if_generation_match is None:
+        return os.replace
+    if if_generation_match == ABSENT:
+        return _link_if_absent
+
+    def replace_if_unchanged(temporary: str, path: str) -> None:
+        with _folder_lock(os.path.dirname(path) or "."):
+            found = os.stat(path).st_mtime_ns if os.path.exists(path) else ABSENT
+            if found != if_generation_match:
+                raise PreconditionError(
+                    f"{path} has changed: generation {found}, expected {if_generation_match}"
+                )
+            os.replace(temporary, path)
+
+    return replace_if_unchanged
+
+
+def _link_if_absent(temporary: str, path: str) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise PreconditionError(f"{path} is already there") from error
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # Network and FUSE file systems without hard links: claim the name, then fill it.
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError as exists:
+            raise PreconditionError(f"{path} is already there") from exists
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _folder_lock(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def _is_partial(name: str) -> bool:
+    return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if error.errno != errno.ENOENT:
+        raise error
+
+
+def _typed(path: str, error: OSError) -> Exception:
+    reason = error.strerror or str(error)
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            return NotFoundError(f"{path} does not exist")
+        case errno.EISDIR:
+            return NotFoundError(f"{path} is a folder, not a file")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return DeniedError(f"{path}: {reason.lower()}; check its owner, its mode and its mount")
+        case errno.ENOSPC | errno.EDQUOT:
+            return NoSpaceError(f"{path}: no space left on this disk; free some or use another one")
+        case _:
+            return StorageUnreachableError(f"{path}: {reason}")

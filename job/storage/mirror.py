@@ -1,0 +1,95 @@
+"""Keeps a copy of a small local folder in a bucket: TensorBoard's events, logs of attempts.
+
+Objects cannot be appended to, so a changed file is uploaded whole, at most once per period.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from job import storage
+from job.contract.errors import JobError
+
+_LOG = logging.getLogger(__name__)
+# Of its time, at most this share goes into uploads, however large the files grow.
+_MOST_BUSY = 0.1
+
+
+class LogSync:
+    """Copies changed files of `local_dir` below `remote_dir` until closed.
+
+    A copy that fails is reported once and tried again after the next period: logs never end a
+    run. A file may grow while it is copied; what is copied is its content at one moment.
+
+    Args:
+        local_dir: Folder to watch; it may appear later.
+        remote_dir: Folder that receives the files under their relative names.
+        every_s: Shortest time between two copies, in seconds.
+    """
+
+    def __init__(self, local_dir: str, remote_dir: str, every_s: float) -> None:
+        self._local_dir = local_dir
+        self._remote_dir = remote_dir
+        self._every_s = every_s
+        self._copied: dict[str, storage.Stat] = {}
+        self._failing = False
+        self._closing = threading.Event()
+        # A daemon, so that a process that ends in an error does not wait for an outage to pass.
+        self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Copy what has changed since the last time, and stop."""
+        self._closing.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        pause_s = self._every_s
+        while not self._closing.wait(pause_s):
+            started = time.monotonic()
+            self._copy_changes()
+            pause_s = max(self._every_s, (time.monotonic() - started) / _MOST_BUSY)
+        self._copy_changes()
+
+    def _copy_changes(self) -> None:
+        try:
+            for name, version in self._versions():
+                if self._copied.get(name) != version:
+                    self._copy(name)
+                    self._copied[name] = version
+        except (JobError, OSError) as error:
+            if not self._failing:
+                _LOG.warning(
+                    "logs could not be copied (the run goes on, and they are tried again): %s",
+                    error,
+                )
+            self._failing = True
+            return
+        if self._failing:
+            _LOG.warning("logs are copied to %s again", self._remote_dir)
+        self._failing = False
+
+    def _copy(self, name: str) -> None:
+        with open(os.path.join(self._local_dir, name), "rb") as file:
+            content = file.read()
+        storage.write_bytes(storage.join(self._remote_dir, name), content)
+
+    def _versions(self) -> Iterator[tuple[str, storage.Stat]]:
+        """Yield each file's name and its state before its copy; half-written ones have none."""
+        for found in storage.list_files(self._local_dir):
+            yield os.path.relpath(found.path, self._local_dir), found

@@ -1,0 +1,1 @@
+"""From settings to a JobSpec, and what it will take."""

@@ -1,0 +1,79 @@
+"""Where a job comes from: hashes of its configuration and the revision of the working directory."""
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+from typing import Any
+
+import launcher
+from launcher.describe.spec import Provenance
+from launcher.settings.fields import FIELDS, Settings
+
+_GIT_TIMEOUT_S = 2
+_WHERE = ("context", "namespace", "kubeconfig")
+
+
+def config_hash(config: Any) -> str:
+    """Hash a job's configuration without its output: the same hash trains the same model."""
+    values = dataclasses.asdict(config)
+    for name in (
+        "run", "output", "resume", "overwrite", "cache_dir", "cache_size_gb", "storage_deadline_s",
+    ):  # fmt: skip
+        values.pop(name, None)
+    return _short_hash(values, 12)
+
+
+def run_id(output: str) -> str:
+    """Name a run directory by a hash that fits into a label; jobs that resume it share it."""
+    return _short_hash(output, 12)
+
+
+def name_for(kind_prefix: str, *parts: Any) -> str:
+    """Make a job's name that is the same for the same job: submitting twice is one job."""
+    return f"{kind_prefix}-{_short_hash(parts, 6)}"
+
+
+def _short_hash(values: Any, length: int) -> str:
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def describe(settings: Settings) -> Provenance:
+    """Collect what goes into a job's annotations for people to find their way back."""
+    return Provenance(
+        launcher_version=launcher.__version__,
+        git_revision=git_revision(),
+        settings_json=_settings_json(settings),
+    )
+
+
+def git_revision(folder: str = ".") -> str:
+    """Give the commit of a checkout, with `-dirty` if files differ; or nothing."""
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def _settings_json(settings: Settings) -> str:
+    """Write the settings that are not at their default, without where they were sent to."""
+    given = {
+        name: value
+        for name in FIELDS
+        if name not in _WHERE and (value := getattr(settings, name)) != _default(name)
+    }
+    return json.dumps(given, sort_keys=True, separators=(",", ":"))
+
+
+def _default(name: str) -> Any:
+    field = FIELDS[name]
+    return {} if field.default is dataclasses.MISSING else field.default

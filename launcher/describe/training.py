@@ -1,0 +1,193 @@
+"""From settings and trainer flags to the JobSpec of a training job.
+
+The same steps serve `submit`, `render`, `diff` and `resume`, so that they cannot disagree.
+"""
+
+import dataclasses
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from job.contract import flags
+from job.contract.configs import TrainConfig
+from job.process.cores import available_cores
+from launcher.describe import dataset_facts, provenance, sizing
+from launcher.describe.dataset_facts import DatasetFacts
+from launcher.describe.from_settings import assemble
+from launcher.describe.spec import JobSpec
+from launcher.errors import NotFoundError, UsageError
+from launcher.manifests import names
+from launcher.settings.fields import Settings
+
+CACHE_DIR = "/cache"
+_NAME_PREFIX = "vgg19"
+_NO_RUN_YET = "-"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training job, with what it was made from."""
+
+    spec: JobSpec
+    config: TrainConfig
+    facts: DatasetFacts
+
+
+def choose_backend(settings: Settings, *, has_cluster: bool) -> str:
+    """Resolve `auto`: local without a cluster, JobSet for spot nodes and queues, else TFJob.
+
+    A TFJob fails for good when one pod is evicted, and Kueue does not handle TFJobs unless it is
+    told to; a JobSet restarts as a whole and is queued by default.
+    """
+    if settings.backend != "auto":
+        return settings.backend
+    if not has_cluster:
+        return "local"
+    return "jobset" if settings.spot or settings.queue else "tfjob"
+
+
+def prepare(
+    settings: Settings,
+    job_flags: Sequence[str],
+    *,
+    name: str,
+    run: str,
+    namespace: str,
+    backend: str,
+    with_facts: bool,
+) -> Training:
+    """Check everything and describe the job.
+
+    The dataset's description is read if the size of the cache depends on it, or `with_facts`.
+
+    Raises:
+        UsageError, ConfigError: A setting or a trainer flag cannot work.
+        NotFoundError: The job is to run here, and here is no dataset.
+    """
+    settings = _with_cpus_on_this_machine(settings, backend)
+    workers, gpus = sizing.divide_gpus(settings)
+    if backend == "local" and gpus and not _has_gpus():
+        raise UsageError(
+            f"this machine has no GPU, and the job asks for {workers * gpus}: --gpus 0 trains on "
+            "its CPUs; a cluster needs a kubeconfig (KUBECONFIG, --kubeconfig)"
+        )
+    config = parse_config(settings, job_flags, run=run or _NO_RUN_YET)
+    config.check_replicas(workers * max(gpus, 1))
+    name = name or provenance.name_for(
+        _NAME_PREFIX, provenance.config_hash(config), settings.image, workers, gpus
+    )
+    names.check_job_name(name, backend, workers)
+    if config.run == _NO_RUN_YET:
+        config = dataclasses.replace(config, run=_default_run(settings, name, backend))
+    if backend != "local":
+        _check_remote(config)
+    needed = with_facts or (backend != "local" and not settings.cache_size)
+    facts = dataset_facts.read(config.data) if needed else dataset_facts.FOOD101
+    if backend == "local" and facts.missing:
+        raise NotFoundError(
+            f"there is no dataset in {config.data}; make one from images: launcher make-tfrecords "
+            f"--backend local --source IMAGES --output {config.data}"
+        )
+    return Training(_spec(settings, config, facts, name, namespace, backend), config, facts)
+
+
+def _with_cpus_on_this_machine(settings: Settings, backend: str) -> Settings:
+    asked = (settings.gpus, settings.gpus_per_worker)
+    if backend == "local" and asked == (None, None):
+        return dataclasses.replace(settings, gpus=0)
+    return settings
+
+
+def _has_gpus() -> bool:
+    """Whether the NVIDIA driver's devices are here; under WSL they hide behind /dev/dxg."""
+    return bool(glob.glob("/dev/nvidia[0-9]*")) or os.path.exists("/dev/dxg")
+
+
+def parse_config(settings: Settings, job_flags: Sequence[str], *, run: str) -> TrainConfig:
+    """Read the trainer's flags over the profile's `train:` and `data`.
+
+    Raises:
+        ConfigError: A flag or its value is wrong.
+        UsageError: No dataset is named.
+    """
+    given = [f"--{key}={_flag_text(value)}" for key, value in settings.train.items()]
+    if settings.data:
+        given.append(f"--data={settings.data}")
+    elif not any(flag.lstrip("-").startswith(("data=", "config")) for flag in job_flags):
+        raise UsageError(
+            "no dataset: give --data (launcher make-tfrecords makes one from images), or begin "
+            "with `launcher init`, which writes a launcher.yaml"
+        )
+    return flags.parse(TrainConfig, [*given, f"--run={run}", *job_flags])
+
+
+def _flag_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _default_run(settings: Settings, name: str, backend: str) -> str:
+    if settings.run_root:
+        return f"{settings.run_root.rstrip('/')}/{name}"
+    if backend == "local":
+        return f"runs/{name}"
+    raise UsageError("no run directory: give --run gs://…, or put run_root into launcher.yaml")
+
+
+def _check_remote(config: TrainConfig) -> None:
+    for name in ("data", "run", "init_checkpoint"):
+        path = getattr(config, name)
+        if path and "://" not in path:
+            raise UsageError(
+                f"--{name} {path} is on this machine, where pods cannot see it; copy it to a "
+                "bucket (gs://…), or use --backend local"
+            )
+
+
+def _spec(
+    settings: Settings,
+    config: TrainConfig,
+    facts: DatasetFacts,
+    name: str,
+    namespace: str,
+    backend: str,
+) -> JobSpec:
+    workers, gpus = sizing.divide_gpus(settings)
+    per_replica = config.global_batch_size // (workers * max(gpus, 1))
+    resources = sizing.worker_resources(
+        settings,
+        gpus=gpus,
+        cpu_millicpus=_own_millicpus(workers)
+        if backend == "local"
+        else sizing.CPU_WORKER_MILLICPUS,
+        least_memory_bytes=sizing.training_memory_bytes(config, per_replica, value_bytes=4),
+        cache_bytes=sizing.cache_bytes(facts.shard_bytes),
+        scratch_bytes=sizing.scratch_bytes(config),
+    )
+    if backend != "local":
+        config = with_cache(config, resources.cache_bytes)
+    return assemble(
+        settings,
+        name=name,
+        namespace=namespace,
+        kind="train",
+        backend=backend,
+        args=flags.to_args(config),
+        output=config.run,
+        workers=workers,
+        resources=resources,
+        config=config,
+    )
+
+
+def _own_millicpus(workers: int) -> int:
+    return max(1, 1000 * available_cores() // workers)
+
+
+def with_cache(config: TrainConfig, cache_bytes: int) -> TrainConfig:
+    """Point a configuration at the pod's cache volume, unless it names its own."""
+    if config.cache_dir:
+        return config
+    # Full to the brim, the kubelet would evict the pod: a tenth stays free.
+    size_gb = config.cache_size_gb or round(0.9 * cache_bytes / 1e9, 3)
+    return dataclasses.replace(config, cache_dir=CACHE_DIR, cache_size_gb=size_gb)

@@ -1,0 +1,1 @@
+"""The local backend: a job as processes of this machine."""

@@ -1,0 +1,242 @@
+"""The embedded default: a job's workers as processes on this machine.
+
+They get what pods get: the same command and, with several of them, a real TF_CONFIG. Restarts go
+by the same rule as in the manifests: an attempt that ended with a code from 128 on is started
+again as a whole set, from the newest checkpoint, at most `max_restarts` times; any other code is
+final.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from job import storage
+from job.contract import exit_codes, layout
+from job.contract.errors import JobError
+from job.process.cores import available_cores
+from job.storage.local import errors_of
+from launcher.context import Context
+from launcher.describe.spec import JobSpec
+from launcher.local.processes import Ended, ProcessSet, Replica, cause_of
+from launcher.output import Output, printable
+
+_COLORS = ("cyan", "yellow", "green", "magenta", "blue", "red")
+# Those who train with a peer see its end at once; those who still wait for it never do.
+_NOTICE_S = 2.0
+# Longer than the trainer's --peer_timeout_s (60 s by default) and the commit of a checkpoint.
+_KILL_AFTER_S = 90.0
+_TASK_KINDS = ("make-tfrecords", "predict")
+
+
+def submit(spec: JobSpec, context: Context) -> int:
+    """Run the job until it ends and give its exit code, the cause's where workers differ.
+
+    Ctrl-C (or SIGTERM) once asks all workers to save and leave, twice kills them.
+    """
+    job = _LocalJob(spec, context.output, context.environ)
+    with _interrupts(job):
+        return job.run()
+
+
+class _LocalJob:
+    """The attempts at one job."""
+
+    def __init__(self, spec: JobSpec, output: Output, environ: Mapping[str, str]) -> None:
+        self._spec = spec
+        self._output = output
+        self._environ = environ
+        self._names = [f"worker-{index}" for index in range(spec.workers)]
+        self._lock = threading.Lock()
+        self._processes: ProcessSet | None = None
+        self._interrupts = 0
+        self._nobody_reads = False
+
+    def interrupt(self) -> None:
+        """Ask once, kill on the second time; an attempt that is only being made gets both later."""
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._note("stopping: workers save a checkpoint and leave (again kills them)")
+        elif self._interrupts == 2:
+            self._note("killing the workers; the last committed checkpoint stays")
+        self._pass_on_interrupts()
+
+    def _pass_on_interrupts(self) -> None:
+        if self._processes is None or not self._interrupts:
+            return
+        if self._interrupts == 1:
+            self._processes.ask_to_leave()
+        else:
+            self._processes.kill()
+
+    def run(self) -> int:
+        """Attempt, and attempt again where that can help; give the last cause's exit code."""
+        first = _next_attempt(self._spec)
+        restarts = 0
+        while True:
+            cause = self._attempt(first + restarts)
+            if cause.code == 0 or self._interrupts:
+                break
+            words = f"{cause.name} ended: {_describe(cause.code)}"
+            if not exit_codes.restart_may_help(cause.code):
+                self._note(f"{words}; starting again would not help")
+                break
+            if restarts == self._spec.max_restarts:
+                self._note(f"{words}; no restarts left of {restarts} (--max-restarts)")
+                break
+            restarts += 1
+            self._note(f"{words}; restart {restarts} of {self._spec.max_restarts}")
+        return exit_codes.FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
+
+    def _attempt(self, number: int) -> Ended:
+        with self._log_folder(number) as folder, self._scratch_folder() as scratch:
+            ports = _free_ports(self._spec.workers)
+            replicas = [
+                Replica(
+                    name=name,
+                    command=self._command(index),
+                    environ=self._environ_of(index, ports) | scratch,
+                    log_file=os.path.join(folder, f"{name}.log"),
+                )
+                for index, name in enumerate(self._names)
+            ]
+            self._processes = ProcessSet(replicas, self._write_line)
+            self._pass_on_interrupts()  # Whatever came while nobody was there to take it.
+            try:
+                ended = self._processes.wait(notice_s=_NOTICE_S, kill_after_s=_KILL_AFTER_S)
+            finally:
+                self._processes = None
+        return cause_of(ended)
+
+    def _command(self, index: int) -> list[str]:
+        command = [sys.executable, "-m", self._spec.module, *self._spec.args]
+        if self._spec.kind in _TASK_KINDS:
+            command += [f"--task_index={index}", f"--num_tasks={self._spec.workers}"]
+        return command
+
+    def _environ_of(self, index: int, ports: list[int]) -> dict[str, str]:
+        spec = self._spec
+        environ = dict(self._environ) | dict(spec.env)
+        environ.pop("TF_CONFIG", None)
+        environ["PYTHONUNBUFFERED"] = "1"
+        environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        if spec.workers > 1:
+            threads = str(max(1, available_cores() // spec.workers))
+            for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+                environ.setdefault(name, threads)
+        if spec.workers > 1 and spec.kind == "train":
+            environ["TF_CONFIG"] = json.dumps(
+                {
+                    "cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]},
+                    "task": {"type": "worker", "index": index},
+                }
+            )
+        gpus = spec.resources.gpus
+        mine = range(index * gpus, (index + 1) * gpus)
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, mine)) if gpus else "-1"
+        return environ
+
+    @contextmanager
+    def _scratch_folder(self) -> Iterator[dict[str, str]]:
+        """Give the workers' setting of a folder for temporary files that goes with the attempt.
+
+        A worker that is killed, or leaves without looking back, cleans nothing up itself.
+        """
+        if self._spec.kind == "make-tfrecords":  # It finds there what it goes on from.
+            yield {}
+            return
+        with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as folder:
+            yield {"TMPDIR": folder}
+
+    @contextmanager
+    def _log_folder(self, attempt: int) -> Iterator[str]:
+        """Give the folder for an attempt's logs: in the run directory, or on the way to it."""
+        if self._spec.kind != "train":
+            with tempfile.TemporaryDirectory(prefix="logs-") as folder:
+                yield folder
+            return
+        target = layout.join(layout.attempts_dir(self._spec.output), str(attempt))
+        if not storage.is_remote(target):
+            with errors_of(target):
+                os.makedirs(target, exist_ok=True)
+            yield target
+            return
+        with tempfile.TemporaryDirectory(prefix="logs-") as folder:
+            try:
+                yield folder
+            finally:
+                self._upload_logs(folder, target)
+
+    def _upload_logs(self, folder: str, target: str) -> None:
+        try:
+            for name in sorted(os.listdir(folder)):
+                storage.upload(os.path.join(folder, name), layout.join(target, name))
+        except JobError as error:
+            self._output.warn(f"the logs could not be kept in {target}: {error}")
+
+    def _write_line(self, name: str, line: str) -> None:
+        text = printable(line)
+        if len(self._names) > 1:
+            color = _COLORS[self._names.index(name) % len(_COLORS)]
+            prefix = self._output.style(f"{name:<{len(self._names[-1])}} |", color)
+            text = f"{prefix} {text}"
+        with self._lock:
+            if not self._nobody_reads:
+                self._print(text)
+
+    def _note(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            self._output.note(text)
+
+    def _print(self, text: str) -> None:
+        try:
+            self._output.print(text)
+            self._output.stdout.flush()
+        except BrokenPipeError:  # `| head`: nobody would see what the job does from here on.
+            self._nobody_reads = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def _describe(code: int) -> str:
+    shown = f"exit code {code}, " if code >= 0 else ""
+    return shown + exit_codes.meaning(code)
+
+
+def _next_attempt(spec: JobSpec) -> int:
+    """Number this attempt after those whose logs are there."""
+    if spec.kind != "train":
+        return 1
+    files = storage.list_files(layout.attempts_dir(spec.output))
+    found = [parsed for file in files if (parsed := layout.parse_attempt_log(file.path))]
+    return max((number for number, _ in found), default=0) + 1
+
+
+def _free_ports(count: int) -> list[int]:
+    """Find ports on which nothing listens; held together, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@contextmanager
+def _interrupts(job: _LocalJob) -> Iterator[None]:
+    def handle(_signal: int, _frame: types.FrameType | None) -> None:
+        job.interrupt()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,233 @@
+"""Looking at a job: everything that `launcher/observe/state.py` can hold, asked for at once.
+
+A part that cannot be read (no permission, no metrics, a bucket that does not answer) is noted in
+`State.unknown` and never keeps the rest from being shown.
+"""
+
+import dataclasses
+import datetime
+import difflib
+from collections.abc import Iterator
+from concurrent.futures import Future
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from job.contract.errors import JobError, StorageUnreachableError
+from launcher import backends
+from launcher.api import resources
+from launcher.api.daemon import start
+from launcher.errors import DeniedError, LauncherError, NotFoundError
+from launcher.observe import capacity, kueue, prediction_progress, reading, run_directory
+from launcher.observe.run_directory import RunFacts
+from launcher.observe.state import MAIN_CONTAINER, Capacity, Event, Gang, Job, Pod, State
+
+if TYPE_CHECKING:
+    from launcher.api.connection import Cluster
+
+Object = dict[str, Any]
+T = TypeVar("T")
+
+_BACKENDS = ("tfjob", "jobset", "job")
+_LOG_TAIL = 200
+_MOST_LOGS = 16
+_STORAGE_S = 8.0
+
+
+def find(cluster: "Cluster", name: str) -> tuple[ModuleType, Object]:
+    """Find a job of any kind by its name; gives its backend and the object.
+
+    Raises:
+        NotFoundError: There is none; the message names a similar one.
+        DeniedError: None was found, and not every kind may be looked at.
+    """
+    modules = [backends.load(backend) for backend in _BACKENDS]
+    tries = [start(_get, cluster, module, name) for module in modules]
+    for each in tries:
+        each.exception()
+    found = [(module, item) for module, item in zip(modules, _results(tries), strict=True) if item]
+    if found:
+        return found[0]
+    denied = [error for each in tries if isinstance(error := each.exception(), DeniedError)]
+    if denied:
+        raise denied[0]
+    unlike = [error for each in tries if (error := each.exception()) is not None]
+    if unlike:
+        raise unlike[0]
+    raise NotFoundError(_not_found(cluster, name))
+
+
+def _get(cluster: "Cluster", module: ModuleType, name: str) -> Object | None:
+    return cluster.find(module.RESOURCE, name)
+
+
+def _results(tries: list["Future[Object | None]"]) -> Iterator[Object | None]:
+    for each in tries:
+        yield None if each.exception() else each.result()
+
+
+def _not_found(cluster: "Cluster", name: str) -> str:
+    names = [job.name for job in list_jobs(cluster)]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "launcher list shows the jobs"
+    return f"no job {name!r} in namespace {cluster.namespace!r}; {hint}"
+
+
+def list_jobs(cluster: "Cluster", *, everywhere: bool = False, selector: str = "") -> list[Job]:
+    """List the jobs of all kinds, the newest first; kinds that cannot be listed are left out.
+
+    Raises:
+        DeniedError: No kind may be listed.
+    """
+    found: list[Job] = []
+    denied: list[LauncherError] = []
+    for backend in _BACKENDS:
+        module = backends.load(backend)
+        try:
+            items = cluster.list_all(module.RESOURCE, everywhere=everywhere, labels=selector)
+        except NotFoundError:
+            continue
+        except DeniedError as error:
+            denied.append(error)
+            continue
+        found += [
+            module.read(item) for item in items if not item["metadata"].get("ownerReferences")
+        ]
+    if len(denied) == len(_BACKENDS):
+        raise denied[0]
+    oldest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+    return sorted(found, key=lambda job: job.created or oldest, reverse=True)
+
+
+def observe(cluster: "Cluster", name: str, *, deep: bool) -> State:
+    """Look at a job.
+
+    Args:
+        cluster: Where it runs.
+        name: The job's name.
+        deep: Whether to read logs and nodes as well, as `why` needs it.
+
+    Raises:
+        NotFoundError: There is no such job.
+    """
+    module, item = find(cluster, name)
+    return observe_object(cluster, module, item, deep=deep)
+
+
+def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep: bool) -> State:
+    """Look at everything around a job that has been read already."""
+    job: Job = module.read(item)
+    parts = _Parts()
+    selector = f"{module.POD_LABEL}={job.name}"
+    pods_read = start(cluster.list_all, resources.PODS, labels=selector)
+    events_read = start(cluster.list_all, resources.EVENTS)
+    run_read = start(_run_facts, job)
+    kueue_read = start(kueue.look, cluster, job)
+    pods = sorted(
+        (reading.pod(pod) for pod in parts.take("pods", pods_read, [])),
+        key=lambda pod: (pod.attempt, len(pod.replica), pod.replica),
+    )
+    logs_read = {pod.name: start(_tail, cluster, pod) for pod in _telling(pods, deep)}
+    unplaced = deep and _lacks_node(job, pods)
+    nodes_read = start(_capacity, cluster) if unplaced else None
+    gang_read = start(_gang, cluster, job) if unplaced else None
+    raw_events = parts.take("events", events_read, [])
+    queued = parts.take("the queue", kueue_read, kueue.Look())
+    logs = {name: parts.take(f"the log of {name}", log, ()) for name, log in logs_read.items()}
+    nodes = parts.take("the nodes", nodes_read, None) if nodes_read else None
+    gang = parts.take("the pod group", gang_read, None) if gang_read else None
+    facts = parts.take("the run directory", run_read, RunFacts(), within_s=_STORAGE_S)
+    names = {job.name, *(pod.name for pod in pods)}
+    if queued.workload:
+        names.add(queued.workload.name)
+    events = reading.events(raw_events, names, f"{job.name}-")
+    return State(
+        job=_with_restarts(job, events),
+        now=datetime.datetime.now(datetime.UTC),
+        pods=tuple(pods),
+        events=events,
+        workload=queued.workload,
+        queue=queued.queue,
+        kueue_handles=queued.handles,
+        capacity=nodes,
+        gang=gang,
+        progress=facts.progress,
+        prediction=facts.prediction,
+        logs=logs,
+        metrics=facts.metrics,
+        checkpoint_step=facts.checkpoint_step,
+        unknown=tuple(parts.unknown),
+    )
+
+
+def _with_restarts(job: Job, events: tuple[Event, ...]) -> Job:
+    """Count a TFJob's restarts: the operator keeps no number, but tells of each."""
+    if job.kind != "TFJob":
+        return job
+    told = sum(event.count for event in events if event.reason == "TFJobRestarting")
+    return dataclasses.replace(job, restarts=told)
+
+
+class _Parts:
+    """Collects results, and notes what could not be had."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+
+    def take(
+        self, what: str, result: "Future[T]", otherwise: T, *, within_s: float | None = None
+    ) -> T:
+        try:
+            return result.result(within_s)
+        except StorageUnreachableError:
+            self.unknown.append(f"{what}: storage does not answer from here")
+        except (LauncherError, JobError) as error:
+            self.unknown.append(f"{what}: {error}")
+        except TimeoutError:
+            self.unknown.append(f"{what}: no answer within {within_s:.0f} s")
+        return otherwise
+
+
+def _run_facts(job: Job) -> RunFacts:
+    if job.run and job.component == "train":
+        return run_directory.read(job.run)
+    if job.run and job.component == "predict":
+        return RunFacts(prediction=prediction_progress.read(job.run))
+    return RunFacts()
+
+
+def _capacity(cluster: "Cluster") -> Capacity | None:
+    nodes = cluster.list_all(resources.NODES)
+    return capacity.read(nodes, cluster.list_all(resources.PODS, everywhere=True))
+
+
+def _gang(cluster: "Cluster", job: Job) -> Gang | None:
+    """Find the job's PodGroup, which the operator makes where it runs with a gang scheduler."""
+    for resource in (resources.POD_GROUPS, resources.PLUGIN_POD_GROUPS):
+        found = cluster.find(resource, job.name)
+        if found is not None:
+            return reading.gang(found)
+    return None
+
+
+def _lacks_node(job: Job, pods: list[Pod]) -> bool:
+    return not job.over and any(pod.phase == "Pending" and not pod.node for pod in pods)
+
+
+def _telling(pods: list[Pod], deep: bool) -> list[Pod]:
+    """Choose the pods whose logs may tell something: those that ended badly first."""
+    if not deep:
+        return []
+    talked = [
+        pod
+        for pod in pods
+        if pod.main and (pod.main.state in ("running", "terminated") or pod.main.restarts)
+    ]
+    return sorted(talked, key=lambda pod: pod.exit_code in (None, 0))[:_MOST_LOGS]
+
+
+def _tail(cluster: "Cluster", pod: Pod) -> tuple[str, ...]:
+    """Read the last lines of a pod's log; of the container before, if this one has just begun."""
+    container = pod.main.name if pod.main else MAIN_CONTAINER
+    restarted = pod.main is not None and pod.main.restarts > 0 and pod.main.state != "terminated"
+    lines = cluster.logs(pod.name, container, tail=_LOG_TAIL, previous=restarted)
+    return tuple(line.partition(" ")[2] for line in lines)

@@ -1,0 +1,1 @@
+"""What changes a cluster: submit, suspend, and what goes before them."""

@@ -1,0 +1,1 @@
+"""What can be set for a job: fields, values, launcher.yaml, questions."""

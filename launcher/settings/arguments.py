@@ -1,0 +1,128 @@
+"""Arguments that several commands share."""
+
+import argparse
+from typing import Any
+
+FORMATS = ("json", "yaml")
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command takes: which settings, which cluster, which namespace."""
+    group = parser.add_argument_group("settings and cluster")
+    group.add_argument("--profile", metavar="NAME", help="profile of launcher.yaml to use")
+    group.add_argument(
+        "--settings", metavar="FILE", help="settings file (default: the nearest launcher.yaml)"
+    )
+    group.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="any setting, for example --set env.TF_CPP_MIN_LOG_LEVEL=1; may be repeated",
+    )
+    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    group.add_argument("-n", "--namespace", metavar="NAME", help="namespace of the job")
+    group.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig file")
+
+
+def add_output(
+    parser: argparse._ActionsContainer,
+    *more: str,
+    default: str | None = None,
+    flags: tuple[str, ...] = ("-o", "--output"),
+) -> None:
+    """Declare `-o`: json, yaml and the formats named."""
+    formats = (*FORMATS, *more)
+    parser.add_argument(
+        *flags,
+        dest="output",
+        choices=formats,
+        default=default,
+        metavar="FORMAT",
+        help=f"print as {', '.join(formats[:-1])} or {formats[-1]}",
+    )
+
+
+def accept_job_flags(parser: argparse.ArgumentParser, config_class: type[Any]) -> None:
+    """Take flags after `--` as `args.job_flags`, to be parsed by `job.contract.flags.parse`."""
+    parser.set_defaults(job_flags=[], job_config=config_class)
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Declare what describes a training job: `submit`, `render` and `diff` take the same."""
+    from job.contract.configs import TrainConfig
+    from launcher.settings import fields
+
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--name", help="name of the job (default: from its configuration)")
+    fields.add_flags(what, "image", "data")
+    what.add_argument("--run", metavar="PATH", help="run directory (default: RUN_ROOT/NAME)")
+    fields.add_flags(what, "run_root", "backend")
+    size = parser.add_argument_group("how big")
+    fields.add_flags(
+        size, "gpus", "workers", "gpus_per_worker", "accelerator", "cpus", "memory", "shm",
+        "cache_size", "scratch_size",
+    )  # fmt: skip
+    where = parser.add_argument_group("where and how long")
+    fields.add_flags(
+        where, "spot", "queue", "priority", "placement", "node_selector", "service_account",
+        "image_pull_secret", "max_restarts", "max_duration", "ttl",
+    )  # fmt: skip
+    extras = parser.add_argument_group("extras")
+    fields.add_flags(extras, "env", "secret_env", "labels", "annotations")
+    accept_job_flags(parser, TrainConfig)
+
+
+SIZES = (
+    "gpus",
+    "workers",
+    "gpus_per_worker",
+    "cpus",
+    "memory",
+    "shm",
+    "cache_size",
+    "scratch_size",
+)
+"""Settings that a profile holds for training: other jobs take them from flags only."""
+
+
+def add_task(parser: argparse.ArgumentParser, *what_names: str) -> None:
+    """Declare what describes a job of independent tasks, with some settings beside the rest."""
+    from launcher.settings import fields
+
+    what = parser.add_argument_group("job")
+    what.add_argument("--name", help="name of the job (default: from its configuration)")
+    what.add_argument(
+        "--backend", choices=("auto", "job", "local"), default="auto", dest="task_backend",
+        help="a Job in the cluster, local processes, or auto: local without a cluster",
+    )  # fmt: skip
+    fields.add_flags(what, *what_names)
+    fields.add_flags(
+        what, "accelerator", "cpus", "memory", "cache_size", "scratch_size", "spot", "queue",
+        "priority", "node_selector", "service_account", "image_pull_secret", "max_restarts",
+        "max_duration", "ttl", "env", "secret_env", "labels", "annotations",
+    )  # fmt: skip
+    parser.set_defaults(not_from_profile=SIZES)
+
+
+def add_sending(
+    parser: argparse.ArgumentParser, *, output_flags: tuple[str, ...] = ("-o", "--output")
+) -> None:
+    """Declare what to do with a job once it is described."""
+    group = parser.add_argument_group("how to send it")
+    group.add_argument(
+        "--dry-run", choices=("client", "server"),
+        help="client: print the manifest; server: let the cluster check it; keep nothing",
+    )  # fmt: skip
+    group.add_argument(
+        "--skip-checks", metavar="NAME[,NAME]", default="",
+        help="checks to leave out, by the names that `launcher check` prints, or `all`",
+    )  # fmt: skip
+    group.add_argument("--wait", action="store_true", help="wait for the end; exit with its cause")
+    group.add_argument(
+        "--timeout", default="", metavar="TIME",
+        help="with --wait: give up waiting after 30m, 12h, 7d; the job goes on",
+    )  # fmt: skip
+    group.add_argument("--follow", action="store_true", help="show the logs until the end")
+    add_output(group, "name", flags=output_flags)

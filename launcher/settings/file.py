@@ -1,0 +1,145 @@
+"""launcher.yaml: where it is and what its profiles say.
+
+profile: team          # used without --profile; optional
+defaults:              # for every profile; optional
+  image: registry.example/food101:0.1.0
+profiles:
+  team:
+    namespace: vision
+    accelerator: nvidia-l4
+"""
+
+import difflib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from launcher.errors import NotFoundError, UsageError
+from launcher.manifests import yaml_text
+
+FILE_NAME = "launcher.yaml"
+USER_FOLDER = "food101-vgg19"
+_TOP_LEVEL = ("profile", "defaults", "profiles")
+
+
+def find(explicit: str | None, environ: Mapping[str, str]) -> str | None:
+    """Find the settings file: the one named, the nearest one upwards, the user's, or none.
+
+    Raises:
+        NotFoundError: The file named does not exist.
+    """
+    if explicit:
+        if not os.path.isfile(explicit):
+            raise NotFoundError(
+                f"settings file {explicit} does not exist; `launcher init` writes one"
+            )
+        return explicit
+    folder = os.getcwd()
+    while True:
+        candidate = os.path.join(folder, FILE_NAME)
+        if os.path.isfile(candidate):
+            return candidate
+        if folder == os.path.dirname(folder):
+            break
+        folder = os.path.dirname(folder)
+    candidate = user_file(environ)
+    return candidate if os.path.isfile(candidate) else None
+
+
+def user_file(environ: Mapping[str, str]) -> str:
+    """Name the settings file in the user's configuration folder."""
+    base = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(base, USER_FOLDER, FILE_NAME)
+
+
+def read_profile(
+    explicit: str | None, profile: str | None, environ: Mapping[str, str]
+) -> list[tuple[str, Any, str]]:
+    """Give (setting, value, where it stands) of a profile over the file's defaults.
+
+    Raises:
+        NotFoundError: No such file or profile.
+        UsageError: The file is not what it should be, or holds an unknown key.
+    """
+    path = find(explicit, environ)
+    if path is None:
+        if profile:
+            raise NotFoundError(
+                f"profile {profile!r}: there is no {FILE_NAME} here or above; "
+                "`launcher init` writes one"
+            )
+        return []
+    content = _read(path)
+    chosen = profile or content.get("profile")
+    values = {name: (value, where) for name, value, where in _section(content, "defaults", path)}
+    if chosen is not None:
+        profiles = content.get("profiles") or {}
+        if chosen not in profiles:
+            raise NotFoundError(
+                f"{path} has no profile {chosen!r}"
+                + _nearest(str(chosen), [str(p) for p in profiles])
+            )
+        section = _settings_of(profiles[chosen], f"profiles.{chosen}", path)
+        for name, value, where in section:
+            if isinstance(value, dict) and isinstance(values.get(name, (None,))[0], dict):
+                value = {**values[name][0], **value}
+            values[name] = (value, where)
+    return [(name, value, where) for name, (value, where) in values.items()]
+
+
+def split_override(override: str, known: Collection[str]) -> tuple[str, str]:
+    """Take `--set` apart: `env.A=b` is the entry A of env, `image=x` is image.
+
+    Raises:
+        UsageError: There is no `=`, or no such setting.
+    """
+    path, separator, value = override.partition("=")
+    name, dot, entry = path.partition(".")
+    if not separator:
+        raise UsageError(f"--set {override!r} must be PATH=VALUE")
+    if name not in known:
+        raise UsageError(f"--set {override!r}: unknown setting {name!r}" + _nearest(name, known))
+    return name, f"{entry}={value}" if dot else value
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml_text.load(file.read(), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} must hold {', '.join(_TOP_LEVEL)}, not {content!r}")
+    for key in content:
+        if key not in _TOP_LEVEL:
+            raise UsageError(f"{path}: unknown key {key!r}" + _nearest(str(key), _TOP_LEVEL))
+    if not isinstance(content.get("profiles") or {}, dict):
+        raise UsageError(f"{path}: profiles must map names to settings")
+    return content
+
+
+def _section(content: dict[str, Any], key: str, path: str) -> Iterator[tuple[str, Any, str]]:
+    return _settings_of(content.get(key), key, path)
+
+
+def _settings_of(section: Any, where: str, path: str) -> Iterator[tuple[str, Any, str]]:
+    from launcher.settings.fields import FIELDS
+
+    if section is None:
+        return
+    if not isinstance(section, dict):
+        raise UsageError(f"{path}: {where} must map settings to values, not {section!r}")
+    for name, value in section.items():
+        if name not in FIELDS:
+            raise UsageError(
+                f"{path}: {where}: unknown setting {name!r}" + _nearest(str(name), FIELDS)
+            )
+        if value is not None:
+            yield name, value, f"{path}: {where}.{name}"
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"

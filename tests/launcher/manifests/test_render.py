@@ -1,0 +1,190 @@
+"""Manifests: golden files, the real schemas, and the promises that all pods keep."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import k8s
+from job.contract.exit_codes import FIRST_RETRYABLE
+from launcher.manifests import labels, skeleton, yaml_text
+from launcher.manifests.render import render
+from launcher.manifests.tensorboard import render_tensorboard
+from tests.launcher.manifest_schemas import validate
+from tests.launcher.spec_examples import EXAMPLES, IMAGE
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+JOBS = ("tfjob", "jobset", "make_tfrecords", "predict", "evaluate", "tensorboard")
+
+
+def tensorboard() -> dict[str, Any]:
+    owner = {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "TFJob",
+        "metadata": {"name": "nightly", "uid": "1234"},
+    }
+    return render_tensorboard(
+        "nightly",
+        namespace="vision",
+        logdir="gs://bucket/runs/nightly/logs",
+        image=IMAGE,
+        owner=owner,
+    )
+
+
+def rendered() -> dict[str, dict[str, Any]]:
+    return {name: render(spec)[0] for name, spec in EXAMPLES.items()} | {
+        "tensorboard": tensorboard()
+    }
+
+
+RENDERED = rendered()
+
+
+def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    spec = manifest["spec"]
+    if manifest["kind"] == "TFJob":
+        spec = spec["tfReplicaSpecs"]["Worker"]
+    elif manifest["kind"] == "JobSet":
+        spec = spec["replicatedJobs"][0]["template"]["spec"]
+    return spec["template"]
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_golden(name: str) -> None:
+    """What is rendered changes only on purpose: UPDATE_GOLDEN=1 writes the files anew."""
+    text = yaml_text.dump_all([RENDERED[name]])
+    path = GOLDEN / f"{name}.yaml"
+    if "UPDATE_GOLDEN" in os.environ:
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def test_golden_files_are_all_used() -> None:
+    """No golden file outlives its spec."""
+    assert {path.stem for path in GOLDEN.iterdir()} == set(RENDERED)
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_schema(name: str) -> None:
+    """Every rendered manifest fits the real CRD or OpenAPI schema, without unknown fields."""
+    validate(RENDERED[name])
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_skeletons_are_manifests_as_they_stand(name: str) -> None:
+    """A skeleton can be applied with kubectl without the launcher."""
+    validate(skeleton.load(f"jobs/{name}.yaml"))
+
+
+@pytest.mark.parametrize("path", k8s.namespace_files())
+def test_namespace_objects(path: str) -> None:
+    """What a namespace needs once is valid too."""
+    validate(yaml.safe_load(k8s.read(path)))
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_pods_are_restricted(name: str) -> None:
+    """Every pod passes Pod Security's `restricted` and can write only to its own volumes."""
+    pod = pod_of(RENDERED[name])["spec"]
+    security = pod["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert container["resources"]["requests"] == container["resources"]["limits"]
+    assert container["command"][:2] == ["python", "-m"]
+    assert all(
+        "emptyDir" in volume and volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"]
+    )
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_skeletons_share_their_pod(name: str) -> None:
+    """What all pods must have alike is alike in every skeleton."""
+    pods = [pod_of(skeleton.load(f"jobs/{other}.yaml"))["spec"] for other in ("tfjob", name)]
+    for key in ("securityContext", "enableServiceLinks", "automountServiceAccountToken"):
+        assert pods[0][key] == pods[1][key]
+    one, two = (pod["containers"][0] for pod in pods)
+    for key in ("securityContext", "terminationMessagePolicy"):
+        assert one[key] == two[key]
+
+
+@pytest.mark.parametrize("name", ["jobset", "evaluate"])
+def test_every_permanent_exit_code_ends_the_job(name: str) -> None:
+    """The exit-code contract: no restart below 128."""
+    manifest = skeleton.load(f"jobs/{name}.yaml")
+    job = manifest["spec"]
+    if name == "jobset":
+        job = job["replicatedJobs"][0]["template"]["spec"]
+    (rule,) = [r for r in job["podFailurePolicy"]["rules"] if "onExitCodes" in r]
+    assert rule["action"] == "FailJob"
+    assert rule["onExitCodes"]["values"] == list(range(1, FIRST_RETRYABLE))
+
+
+@pytest.mark.parametrize("name", ["make_tfrecords", "predict"])
+def test_every_permanent_exit_code_ends_an_index_or_the_job(name: str) -> None:
+    """Together the rules of indexed jobs name every exit code below 128, each once."""
+    rules = skeleton.load(f"jobs/{name}.yaml")["spec"]["podFailurePolicy"]["rules"]
+    codes = [
+        code for rule in rules if "onExitCodes" in rule for code in rule["onExitCodes"]["values"]
+    ]
+    assert sorted(codes) == list(range(1, FIRST_RETRYABLE))
+    assert rules[0]["action"] == "Ignore"
+
+
+def test_worker_count_reaches_every_place() -> None:
+    """Replicas, gang size and the trainer's environment agree."""
+    tfjob = RENDERED["tfjob-16-l4-queue"]["spec"]
+    assert tfjob["tfReplicaSpecs"]["Worker"]["replicas"] == 2
+    assert tfjob["runPolicy"]["schedulingPolicy"]["minAvailable"] == 2
+    assert tfjob["runPolicy"]["suspend"] is True
+    child = RENDERED["jobset-16-h100-spot"]["spec"]["replicatedJobs"][0]["template"]["spec"]
+    environment = {
+        e["name"]: e.get("value")
+        for e in pod_of(RENDERED["jobset-16-h100-spot"])["spec"]["containers"][0]["env"]
+    }
+    assert child["completions"] == child["parallelism"] == 2
+    assert environment["NUM_WORKERS"] == "2"
+
+
+def test_spot_and_accelerator_select_nodes() -> None:
+    """GPUs, spot and the model become tolerations and selectors."""
+    pod = pod_of(RENDERED["jobset-16-h100-spot"])["spec"]
+    assert pod["nodeSelector"] == {labels.ACCELERATOR: "nvidia-h100-80gb", labels.SPOT: "true"}
+    assert {t["key"] for t in pod["tolerations"]} == {labels.GPU, labels.SPOT}
+    assert pod["containers"][0]["resources"]["limits"][labels.GPU] == "8"
+
+
+def test_tfjob_pods_are_not_moved_by_the_autoscaler() -> None:
+    """A graceful eviction would fail the whole TFJob."""
+    template = pod_of(RENDERED["tfjob-1-gpu"])
+    assert template["metadata"]["annotations"][labels.SAFE_TO_EVICT] == "false"
+
+
+def test_secrets_are_references_only() -> None:
+    """A secret variable names its secret and holds no value."""
+    container = pod_of(RENDERED["jobset-everything"])["spec"]["containers"][0]
+    (token,) = [e for e in container["env"] if e["name"] == "TOKEN"]
+    assert token == {
+        "name": "TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}},
+    }
+
+
+def test_volumes_stay_within_the_requests() -> None:
+    """The disks' sizes are part of the ephemeral-storage request, /dev/shm of the memory."""
+    pod = pod_of(RENDERED["jobset-everything"])["spec"]
+    sizes = {v["name"]: v["emptyDir"]["sizeLimit"] for v in pod["volumes"]}
+    assert sizes == {"scratch": "20Gi", "cache": "8Gi", "shm": "3Gi"}
+    assert pod["containers"][0]["resources"]["limits"]["ephemeral-storage"] == "29Gi"
+    (shm,) = [v for v in pod["volumes"] if v["name"] == "shm"]
+    assert shm["emptyDir"]["medium"] == "Memory"

@@ -22,10 +22,10 @@ from job.model.trained import TrainedModel, load_trained_model
 from job.process import entry
 from job.run.checkpoints import sha256_of_file
 from job.run.directory import load_run
+from job.serving.model_files import MODEL_FORMAT
 from job.serving.saved_model import ServingModel, dense_size_px
 from job.storage import atomic_folder
 
-MODEL_FORMAT = 1
 _log = logging.getLogger(__name__)
 
 

@@ -25,9 +25,8 @@ from job.distributed.cluster import Cluster
 from job.distributed.peer_loss import naming_lost_peers
 from job.distributed.plan_for_run import known_link, plan_run
 from job.distributed.plan_table import plan_table
-from job.distributed.same_run import agree, from_chief
+from job.distributed.same_run import agree, from_chief, same_precision
 from job.evaluation import passes
-from job.model import precision
 from job.model.pretrained import load_weights
 from job.model.vgg19 import VGG19
 from job.process import entry
@@ -85,7 +84,7 @@ class Trainer:
         self._stop = stop
         self._total_steps = schedule.total_steps(config, dataset.splits["train"].examples)
         self._learning_rate = schedule.learning_rate(config, self._total_steps)
-        self._precision = precision.choose_together(config.precision, strategy, cluster)
+        self._precision = same_precision(config.precision, strategy, cluster)
         self._loss_scale = LossScale(dynamic=self._precision.loss_scale == "dynamic")
         with strategy.scope():
             self._model = VGG19(

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from job.contract.errors import ConfigError
 from job.distributed.cluster import Cluster
+from job.model import precision
+from job.model.precision import Precision
 
 _BUFFER_CHARACTERS = 16_384
 
@@ -53,6 +55,14 @@ def from_chief(strategy: tf.distribute.Strategy, cluster: Cluster, value: int) -
         return value
     values = _all_gather(strategy, np.array([value], np.int64))
     return int(values[0])
+
+
+def same_precision(asked_for: str, strategy: tf.distribute.Strategy, cluster: Cluster) -> Precision:
+    """Choose on the first worker for all: two machines may measure differently."""
+    measured = cluster.is_chief or asked_for != "auto"
+    own = precision.choose(asked_for).name if measured else precision.NAMES[0]
+    number = from_chief(strategy, cluster, precision.NAMES.index(own))
+    return precision.choose(precision.NAMES[number])
 
 
 def _flatten(facts: Mapping[str, Any]) -> dict[str, Any]:

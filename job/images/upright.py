@@ -20,7 +20,7 @@ from job.images.normalise import (
     check_size,
     decode_any,
 )
-from job.prediction.image_reader import RejectedError
+from job.images.rejected import RejectedError
 
 MAX_PIXELS = 64_000_000
 

@@ -9,11 +9,9 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from job.contract.errors import ConfigError
-from job.distributed.cluster import Cluster
-from job.distributed.same_run import from_chief
 
 _log = logging.getLogger(__name__)
-_NAMES = ("float32", "bfloat16", "float16")
+NAMES = ("float32", "bfloat16", "float16")
 _WORTHWHILE_SPEEDUP = 1.15
 _TIMED_S = 1.5
 
@@ -43,21 +41,13 @@ def choose(precision: str) -> Precision:
     if precision == "auto":
         gpus = tf.config.list_physical_devices("GPU")
         precision = _fast_on_gpus(gpus) if gpus else _fast_on_cpu()
-    if precision not in _NAMES:
-        raise ConfigError(f"precision {precision!r} must be auto or one of {', '.join(_NAMES)}")
+    if precision not in NAMES:
+        raise ConfigError(f"precision {precision!r} must be auto or one of {', '.join(NAMES)}")
     return Precision(
         name=precision,
         compute_dtype=tf.dtypes.as_dtype(precision),
         loss_scale="dynamic" if precision == "float16" else "none",
     )
-
-
-def choose_together(
-    precision: str, strategy: tf.distribute.Strategy, cluster: Cluster
-) -> Precision:
-    """Choose on the first worker for all: two machines may measure differently."""
-    own = choose(precision).name if cluster.is_chief or precision != "auto" else _NAMES[0]
-    return choose(_NAMES[from_chief(strategy, cluster, _NAMES.index(own))])
 
 
 def _fast_on_gpus(gpus: list[Any]) -> str:

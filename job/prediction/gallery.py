@@ -19,7 +19,8 @@ from job import storage
 from job.contract import layout
 from job.contract.configs import PredictConfig
 from job.evaluation.verdicts import percent, plain_name
-from job.prediction.image_reader import REASONS, ImageReader, RejectedError
+from job.images.rejected import RejectedError
+from job.prediction.image_reader import REASONS, ImageReader
 from job.prediction.listing import Entry, Listing, NamesReader
 from job.prediction.parts import Counts, PartStore
 

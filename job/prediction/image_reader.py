@@ -13,26 +13,13 @@ from job import storage
 from job.contract.errors import DataError, DeniedError
 from job.dataset.tfrecord import ShardReader, decode_example
 from job.images import archives
+from job.images.rejected import RejectedError
 from job.prediction.listing import Entry, Listing
 from job.storage.interface import NotFoundError
 
 MAX_IMAGE_BYTES = 64 << 20
 """Larger files are never taken into memory."""
 _SHARDS_KEPT = 4
-
-
-class RejectedError(Exception):
-    """An image without a prediction.
-
-    Attributes:
-        reason: A code from `REASONS`.
-        detail: What exactly, in words.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 REASONS = {

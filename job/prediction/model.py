@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from job.images.rejected import RejectedError
 from job.images.upright import take_in, turn_upright
 from job.model import precision
-from job.prediction.image_reader import RejectedError
 from job.prediction.network import score_function
 from job.prediction.views import VIEWS, Pixels
 from job.serving.model_files import ModelFacts

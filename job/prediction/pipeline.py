@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from job.prediction.image_reader import RejectedError
+from job.images.rejected import RejectedError
 from job.prediction.listing import Entry
 from job.prediction.views import Pixels
 from job.process.cores import available_cores

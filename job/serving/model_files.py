@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from job import storage
 from job.contract import layout
 from job.contract.errors import DataError, InputMissingError
-from job.export import MODEL_FORMAT
 from job.run.checkpoints import sha256_of_file
 from job.storage.interface import NotFoundError
 
+MODEL_FORMAT = 1
 _FILES_AT_ONCE = 8
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from launcher.diagnosis.finding import Finding, clip
 from launcher.manifests import units
-from launcher.observe.run_directory import LastWords, RunFacts
+from launcher.observe.run_facts import LastWords, RunFacts
 
 _SILENT_AFTER_S = 120.0
 _ERROR = "error: "

@@ -18,7 +18,7 @@ from launcher.api import resources
 from launcher.api.daemon import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.observe import capacity, kueue, prediction_progress, reading, run_directory
-from launcher.observe.run_directory import RunFacts
+from launcher.observe.run_facts import RunFacts
 from launcher.observe.state import MAIN_CONTAINER, Capacity, Event, Gang, Job, Pod, State
 
 if TYPE_CHECKING:

@@ -5,29 +5,18 @@ Everything is read through `job.storage`, as the user who runs the launcher.
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from job import storage
 from job.contract import layout
 from job.storage import NotFoundError
 from launcher.observe import quick_storage, reading
-from launcher.observe.state import PredictionProgress, Progress
+from launcher.observe.run_facts import LastWords, RunFacts
 
 _MOST_LOGS = 8
 _END_BYTES = 16 << 10
 _LAST_LINES = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFacts:
-    """What is known of a run; everything may be missing."""
-
-    progress: Progress | None = None
-    checkpoint_step: int | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    """Of the best evaluation."""
-    prediction: PredictionProgress | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +26,6 @@ class ArchivedLog:
     attempt: int
     replica: str
     path: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LastWords:
-    """The last line of a replica's log; its last error, if it ended with one."""
-
-    replica: str
-    line: str
 
 
 def read(run: str) -> RunFacts:

@@ -13,7 +13,7 @@ from launcher.observe.state import Job, Pod, PredictionProgress, Progress, State
 from launcher.output import Output
 
 if TYPE_CHECKING:
-    from launcher.observe.run_directory import RunFacts
+    from launcher.observe.run_facts import RunFacts
 
 _LEVEL_STYLES = {"ok": "green", "waiting": "cyan", "warning": "yellow", "failed": "red"}
 _BAR_WIDTH = 24

@@ -137,7 +137,7 @@ def resolve(args: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
         UsageError: A file, a profile, a key or a value is wrong.
     """
     values = settings_file.read_profile(
-        getattr(args, "settings", None), getattr(args, "profile", None), environ
+        getattr(args, "settings", None), getattr(args, "profile", None), environ, FIELDS
     )
     skipped = getattr(args, "not_from_profile", ())
     typed = {

@@ -53,9 +53,15 @@ def user_file(environ: Mapping[str, str]) -> str:
 
 
 def read_profile(
-    explicit: str | None, profile: str | None, environ: Mapping[str, str]
+    explicit: str | None, profile: str | None, environ: Mapping[str, str], known: Collection[str]
 ) -> list[tuple[str, Any, str]]:
     """Give (setting, value, where it stands) of a profile over the file's defaults.
+
+    Args:
+        explicit: The file that `--settings` names, if any.
+        profile: The profile that `--profile` names, if any.
+        environ: The environment, which says where a user's configuration is.
+        known: The names of all settings.
 
     Raises:
         NotFoundError: No such file or profile.
@@ -71,7 +77,8 @@ def read_profile(
         return []
     content = _read(path)
     chosen = profile or content.get("profile")
-    values = {name: (value, where) for name, value, where in _section(content, "defaults", path)}
+    defaults = _settings_of(content.get("defaults"), "defaults", path, known)
+    values = {name: (value, where) for name, value, where in defaults}
     if chosen is not None:
         profiles = content.get("profiles") or {}
         if chosen not in profiles:
@@ -79,7 +86,7 @@ def read_profile(
                 f"{path} has no profile {chosen!r}"
                 + _nearest(str(chosen), [str(p) for p in profiles])
             )
-        section = _settings_of(profiles[chosen], f"profiles.{chosen}", path)
+        section = _settings_of(profiles[chosen], f"profiles.{chosen}", path, known)
         for name, value, where in section:
             if isinstance(value, dict) and isinstance(values.get(name, (None,))[0], dict):
                 value = {**values[name][0], **value}
@@ -120,21 +127,17 @@ def _read(path: str) -> dict[str, Any]:
     return content
 
 
-def _section(content: dict[str, Any], key: str, path: str) -> Iterator[tuple[str, Any, str]]:
-    return _settings_of(content.get(key), key, path)
-
-
-def _settings_of(section: Any, where: str, path: str) -> Iterator[tuple[str, Any, str]]:
-    from launcher.settings.fields import FIELDS
-
+def _settings_of(
+    section: Any, where: str, path: str, known: Collection[str]
+) -> Iterator[tuple[str, Any, str]]:
     if section is None:
         return
     if not isinstance(section, dict):
         raise UsageError(f"{path}: {where} must map settings to values, not {section!r}")
     for name, value in section.items():
-        if name not in FIELDS:
+        if name not in known:
             raise UsageError(
-                f"{path}: {where}: unknown setting {name!r}" + _nearest(str(name), FIELDS)
+                f"{path}: {where}: unknown setting {name!r}" + _nearest(str(name), known)
             )
         if value is not None:
             yield name, value, f"{path}: {where}.{name}"

@@ -33,28 +33,3 @@ def test_start_up_imports_nothing_heavy(argv: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stderr.splitlines()[-1] == "[]"
-
-
-def test_the_launcher_never_imports_tensorflow_and_the_job_never_the_launcher() -> None:
-    """Read from the sources, so that lazy imports count too."""
-    import ast
-    from pathlib import Path
-
-    root = Path(__file__).parents[2]
-
-    def imported(path: Path) -> set[str]:
-        found: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module.split(".")[0])
-        return found
-
-    for path in (root / "launcher").rglob("*.py"):
-        assert "tensorflow" not in imported(path), path
-        assert "kubernetes" not in imported(path) or path.name == "connection.py", path
-    for path in (root / "job").rglob("*.py"):
-        assert not {"launcher", "kubernetes", "k8s"} & imported(path), path
-    for path in (root / "k8s").rglob("*.py"):
-        assert imported(path) <= {"os"}, path

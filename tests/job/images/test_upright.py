@@ -9,8 +9,8 @@ from PIL import Image
 
 from job.images.normalise import normalise
 from job.images.preprocess import decode_for_evaluation
+from job.images.rejected import RejectedError
 from job.images.upright import MAX_PIXELS, take_in, turn_upright
-from job.prediction.image_reader import RejectedError
 from tests.job.pictures import ORIENTATION, encoded, jpeg, rotated_jpeg, scene
 
 SIDE_PX = 32

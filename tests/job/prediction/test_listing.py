@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from job import storage
 from job.contract import layout
 from job.contract.errors import DataError, InputMissingError
+from job.images.rejected import RejectedError
 from job.prediction import listing_sources
-from job.prediction.image_reader import ImageReader, RejectedError
+from job.prediction.image_reader import ImageReader
 from job.prediction.listing import (
     LARGEST_PART,
     NAMES_PER_FILE,

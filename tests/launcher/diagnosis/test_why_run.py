@@ -10,7 +10,7 @@ from launcher.cli import main
 from launcher.diagnosis.finding import Finding
 from launcher.diagnosis.run import explain
 from launcher.observe import run_directory
-from launcher.observe.run_directory import LastWords
+from launcher.observe.run_facts import LastWords
 
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.UTC)
 LOST = "error: lost worker 1 (127.0.0.1:39261): recvmsg:Connection reset by peer"

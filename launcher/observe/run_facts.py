@@ -1,0 +1,24 @@
+"""What a run's directory tells, as plain values: `run_directory` reads it."""
+
+from dataclasses import dataclass, field
+
+from launcher.observe.state import PredictionProgress, Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What is known of a run; everything may be missing."""
+
+    progress: Progress | None = None
+    checkpoint_step: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Of the best evaluation."""
+    prediction: PredictionProgress | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastWords:
+    """The last line of a replica's log; its last error, if it ended with one."""
+
+    replica: str
+    line: str

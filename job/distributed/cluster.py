@@ -4,21 +4,25 @@
     JOB_COMPLETION_INDEX, ...   set by Kubernetes and by our own manifest in a JobSet
     none of them                one process
 
+What speaks of several processes and is not wholly understood is refused: processes that each
+believe to be alone would train in one directory at once.
+
 All replicas are workers here, the chief is the first of them, whatever the operator calls them.
 """
 
-import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from job import storage
 from job.contract.configs import TrainConfig
 from job.contract.errors import ClusterNotFormedError, ConfigError
 from job.contract.exit_codes import ExitCode
-from job.distributed.rendezvous import exclude_from_proxy, host_and_port, wait_for_peers
+from job.distributed.rendezvous import exclude_from_proxy, wait_for_peers
+from job.distributed.tf_config import Membership, parse_tf_config
 from job.process.cores import available_cores
 from job.process.hard_deadline import exit_after
 
@@ -29,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 PORT = 2222
 """The port of a worker in a JobSet; TF_CONFIG brings its own."""
-_CHIEFS = ("chief", "master")
 _HEARTBEAT_SHARE = 0.5
 _COLLECTIVE_SHARE = 0.9
 """Shares of the peer timeout after which a silent peer, and one that is alive but does not take
@@ -42,6 +45,16 @@ one, 16 a third and a half."""
 _INTER_OP_VARIABLE = "TF_NUM_INTEROP_THREADS"
 _LOST_MEANWHILE = "the workers found each other, but one was lost before all were connected"
 _JOBSET_VARIABLES = ("JOBSET_NAME", "REPLICATED_JOB_NAME", "NUM_WORKERS")
+_INDEX = "JOB_COMPLETION_INDEX"
+_OTHER_LAUNCHERS = (
+    "WORLD_SIZE",
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "SLURM_STEP_NUM_TASKS",
+)
+"""Where torchrun and the PyTorch operator, Open MPI, MPICH and srun say how many processes they
+started."""
+_DIGITS = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
@@ -78,89 +91,84 @@ SINGLE = Cluster(worker=0, num_workers=1, addresses=(), is_chief=True, source="s
 def read_cluster(environ: Mapping[str, str]) -> Cluster:
     """Read the cluster from TF_CONFIG, else from a JobSet's variables, else give SINGLE.
 
+    Only where nothing speaks of other processes is there one process.
+
     Raises:
-        ConfigError: The variables contradict themselves or ask for what this job cannot be.
+        ConfigError: The variables are incomplete, contradict each other, or ask for what this job
+            cannot be; the message names the variable, and the key in it.
     """
     if environ.get("TF_CONFIG", "").strip():
-        return _from_tf_config(environ["TF_CONFIG"])
-    if "JOBSET_NAME" in environ:
-        return _from_jobset(environ)
+        member = parse_tf_config(environ["TF_CONFIG"])
+        _check_number(environ, len(member.addresses))
+        return _cluster(member, "TF_CONFIG")
+    if any(environ.get(name) for name in _JOBSET_VARIABLES):
+        return _cluster(_from_jobset(environ), "JobSet")
+    _check_alone(environ)
     return SINGLE
 
 
-def _from_tf_config(text: str) -> Cluster:
-    try:
-        content = json.loads(text)
-        jobs = dict(content.get("cluster", {}))
-        task = dict(content.get("task", {}))
-        kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
-        chiefs = [str(address) for name in _CHIEFS for address in jobs.get(name, ())]
-        workers = [str(address) for address in jobs.get("worker", ())]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"TF_CONFIG is not what an operator writes: {error}: {text}") from error
-    _check_jobs(jobs, kind)
-    if len(chiefs) > 1:
-        raise ConfigError(f"TF_CONFIG names {len(chiefs)} chiefs; a cluster has one")
-    if not chiefs and not workers:
-        return SINGLE
-    members = chiefs if kind in _CHIEFS else workers
-    if not 0 <= index < len(members):
+def _check_number(environ: Mapping[str, str], in_tf_config: int) -> None:
+    if environ.get("NUM_WORKERS") and _number(environ, "NUM_WORKERS") != in_tf_config:
         raise ConfigError(
-            f"TF_CONFIG says this is {kind} {index}, but its cluster has {len(members)} of them"
-        )
-    worker = index if kind in _CHIEFS else len(chiefs) + index
-    return _cluster(worker, (*chiefs, *workers), "TF_CONFIG")
-
-
-def _check_jobs(jobs: Mapping[str, Any], kind: str) -> None:
-    if kind not in (*_CHIEFS, "worker"):
-        raise ConfigError(
-            f"TF_CONFIG gives this process the type {kind!r}; this job has a chief and workers "
-            "only, and evaluates while it trains: remove that replica type"
-        )
-    if jobs.get("ps"):
-        raise ConfigError(
-            "TF_CONFIG names parameter servers; this job reduces gradients between its workers: "
-            "remove the replica type PS"
+            f"TF_CONFIG describes {in_tf_config} workers, but NUM_WORKERS is "
+            f"{environ['NUM_WORKERS']}; unset the one that is wrong"
         )
 
 
-def _from_jobset(environ: Mapping[str, str]) -> Cluster:
+def _check_alone(environ: Mapping[str, str]) -> None:
+    """Refuse to be one of several processes that know nothing of each other."""
+    if environ.get(_INDEX) and _number(environ, _INDEX) > 0:
+        raise ConfigError(
+            f"{_INDEX} is {environ[_INDEX]}, so there are other processes, but neither TF_CONFIG "
+            f"nor {', '.join(_JOBSET_VARIABLES)} name them; submit a TFJob or a JobSet, or set "
+            "the Job's completions to 1"
+        )
+    for name in _OTHER_LAUNCHERS:
+        number = environ.get(name, "")
+        if number.isdecimal() and int(number) > 1:
+            raise ConfigError(
+                f"{name} is {number}, but this job finds its workers by TF_CONFIG only, and each "
+                f"process would train alone; start it without that launcher, or unset {name}"
+            )
+
+
+def _from_jobset(environ: Mapping[str, str]) -> Membership:
     missing = [name for name in _JOBSET_VARIABLES if not environ.get(name)]
     if missing:
         raise ConfigError(f"in a JobSet, {', '.join(missing)} must be set as well")
     num_workers = _number(environ, "NUM_WORKERS")
-    worker = _number(environ, "JOB_COMPLETION_INDEX", default="0")
+    if num_workers > 1 and not environ.get(_INDEX):
+        raise ConfigError(
+            f"in a JobSet of {num_workers} workers, {_INDEX} must be set as well, or each would "
+            "be the first; the Job needs completionMode: Indexed"
+        )
+    worker = _number(environ, _INDEX, default="0")
     if worker >= num_workers:
         raise ConfigError(
-            f"JOB_COMPLETION_INDEX {worker} must be below NUM_WORKERS {num_workers}; the Job's "
-            "completions and NUM_WORKERS must be equal"
+            f"{_INDEX} {worker} must be below NUM_WORKERS {num_workers}; the Job's completions "
+            "and NUM_WORKERS must be equal"
         )
     jobset, job = environ["JOBSET_NAME"], environ["REPLICATED_JOB_NAME"]
     # <jobset>-<job>-<job index>-<pod index>.<subdomain>, the subdomain being the JobSet's name.
     hosts = (f"{jobset}-{job}-0-{index}.{jobset}" for index in range(num_workers))
-    return _cluster(worker, tuple(f"{host}:{PORT}" for host in hosts), "JobSet")
+    return Membership(worker, tuple(f"{host}:{PORT}" for host in hosts))
 
 
 def _number(environ: Mapping[str, str], name: str, default: str = "") -> int:
-    text = environ.get(name, default)
-    if not text.isdecimal():
-        raise ConfigError(f"{name} must be a whole number, not {text!r}")
+    text = environ.get(name) or default
+    if not _DIGITS.fullmatch(text):
+        raise ConfigError(f"{name} must be a whole number, not {text[:40]!r}")
     return int(text)
 
 
-def _cluster(worker: int, addresses: tuple[str, ...], source: str) -> Cluster:
-    if len(addresses) < 2:
+def _cluster(member: Membership, source: str) -> Cluster:
+    if len(member.addresses) < 2:
         return SINGLE
-    for address in addresses:
-        host_and_port(address)
-    if len(set(addresses)) < len(addresses):
-        raise ConfigError(f"two workers have the same address: {', '.join(addresses)}")
     return Cluster(
-        worker=worker,
-        num_workers=len(addresses),
-        addresses=addresses,
-        is_chief=worker == 0,
+        worker=member.worker,
+        num_workers=len(member.addresses),
+        addresses=member.addresses,
+        is_chief=member.worker == 0,
         source=source,
     )
 

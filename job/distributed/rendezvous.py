@@ -5,6 +5,8 @@ are given over to TensorFlow's servers.
 """
 
 import contextlib
+import os
+import re
 import socket
 import time
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -13,6 +15,9 @@ from job.contract.errors import ClusterNotFormedError, ConfigError
 
 _KNOCK_TIMEOUT_S = 2.0
 _PAUSE_S = 0.2
+_ADDRESS = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<name>[\w.-]+)):(?P<port>[0-9]{1,5})", re.ASCII
+)
 _PROXY_EXCEPTIONS = ("no_proxy", "NO_PROXY", "no_grpc_proxy")
 """gRPC obeys https_proxy, and knows the lower-case names; other libraries read NO_PROXY."""
 
@@ -52,10 +57,12 @@ def host_and_port(address: str) -> tuple[str, int]:
     Raises:
         ConfigError: It is not of that form.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ConfigError(f"a worker's address must be host:port, not {address!r}")
-    return host.strip("[]"), int(port)
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None or not 0 < int(parts["port"]) < 2**16:
+        unbracketed = address.count(":") > 1 and "[" not in address
+        hint = "; write an IPv6 address as [fd00::1]:2222" if unbracketed else ""
+        raise ConfigError(f"a worker's address must be host:port, not {address[:200]!r}{hint}")
+    return parts["v6"] or parts["name"], int(parts["port"])
 
 
 def exclude_from_proxy(addresses: Sequence[str], environ: MutableMapping[str, str]) -> None:
@@ -74,18 +81,21 @@ def exclude_from_proxy(addresses: Sequence[str], environ: MutableMapping[str, st
 @contextlib.contextmanager
 def _listening(addresses: Sequence[str], worker: int) -> Iterator[None]:
     _, port = host_and_port(addresses[worker])
-    with socket.socket() as listener:
-        # TensorFlow binds the same port right after.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("", port))
-        except OSError as error:
-            raise ConfigError(
-                f"worker {worker} cannot listen on its port {port}: "
-                f"{error.strerror}; another process may still use it"
-            ) from error
-        # The kernel answers the knocks; nobody needs to accept them.
-        listener.listen(len(addresses))
+    try:
+        # Both protocols, as gRPC's server does. TensorFlow binds the same port right after;
+        # create_server sets SO_REUSEADDR for that.
+        dual = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if dual else socket.AF_INET
+        listener = socket.create_server(
+            ("", port), family=family, backlog=len(addresses), dualstack_ipv6=dual
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"worker {worker} cannot listen on its port {port}: "
+            f"{os.strerror(error.errno or 0)}; another process may still use it"
+        ) from error
+    # The kernel answers the knocks; nobody needs to accept them.
+    with listener:
         yield
 
 

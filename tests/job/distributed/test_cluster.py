@@ -56,10 +56,38 @@ def test_an_evaluator_beside_the_workers_does_not_count() -> None:
     assert cluster.addresses == tuple(HOSTS)
 
 
-@pytest.mark.parametrize("environ", [{}, {"TF_CONFIG": ""}, {"JOB_COMPLETION_INDEX": "3"}])
-def test_without_a_cluster_there_is_one_process(environ: dict[str, str]) -> None:
-    """The operator sets no TF_CONFIG for one replica; an index alone is a plain indexed Job."""
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"TF_CONFIG": " "},
+        {"JOB_COMPLETION_INDEX": "0"},
+        {"WORLD_SIZE": "1"},
+        {"NUM_WORKERS": "", "JOBSET_NAME": ""},
+    ],
+)
+def test_where_nothing_speaks_of_others_there_is_one_process(environ: dict[str, str]) -> None:
+    """The operator sets no TF_CONFIG for one replica; a variable without content is not set."""
     assert read_cluster(environ) == SINGLE
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"JOB_COMPLETION_INDEX": "3"}, "JOB_COMPLETION_INDEX is 3.*neither TF_CONFIG nor JOBSET"),
+        ({"NUM_WORKERS": "4"}, "JOBSET_NAME, REPLICATED_JOB_NAME must be set"),
+        ({"REPLICATED_JOB_NAME": "worker"}, "JOBSET_NAME, NUM_WORKERS must be set"),
+        ({"WORLD_SIZE": "8", "RANK": "2"}, "WORLD_SIZE is 8.*unset WORLD_SIZE"),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "OMPI_COMM_WORLD_SIZE is 2"),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, "SLURM_STEP_NUM_TASKS is 2"),
+    ],
+)
+def test_one_of_several_that_do_not_know_each_other_is_refused(
+    environ: dict[str, str], message: str
+) -> None:
+    """Each would train alone, as the chief of the same directory."""
+    with pytest.raises(ConfigError, match=message):
+        read_cluster(environ)
 
 
 def test_a_cluster_of_one_is_one_process() -> None:
@@ -99,38 +127,15 @@ def test_the_jobset_of_this_repository_sets_what_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "kind", "index", "message"),
-    [
-        ({"worker": HOSTS}, "evaluator", 0, "remove that replica type"),
-        ({"worker": HOSTS, "ps": ["p:1"]}, "worker", 0, "parameter servers"),
-        ({"worker": HOSTS}, "worker", 3, "has 3 of them"),
-        ({"worker": HOSTS}, "chief", 0, "this is chief 0, but its cluster has 0"),
-        ({"chief": HOSTS[:2], "worker": HOSTS[2:]}, "chief", 0, "a cluster has one"),
-        ({"worker": ["a:1", "b"]}, "worker", 0, "must be host:port"),
-        ({"worker": ["a:1", "a:1"]}, "worker", 0, "same address"),
-        ("nonsense", "worker", 0, "not what an operator writes"),
-    ],
-)
-def test_a_tf_config_that_cannot_be_is_refused(
-    cluster: Any, kind: str, index: int, message: str
-) -> None:
-    """The message says what contradicts what."""
-    with pytest.raises(ConfigError, match=message):
-        from_tf_config(cluster, kind, index)
-
-
-def test_tf_config_that_is_not_json_is_refused() -> None:
-    """Its text is in the message."""
-    with pytest.raises(ConfigError, match=r"TF_CONFIG is not what an operator writes: .*oops"):
-        read_cluster({"TF_CONFIG": "{oops"})
-
-
-@pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"NUM_WORKERS": "2"}, "must be below NUM_WORKERS 2"),
         ({"NUM_WORKERS": "many"}, "whole number, not 'many'"),
         ({"REPLICATED_JOB_NAME": ""}, "REPLICATED_JOB_NAME must be set"),
+        ({"JOBSET_NAME": ""}, "JOBSET_NAME must be set"),
+        ({"NUM_WORKERS": ""}, "NUM_WORKERS must be set"),
+        ({"JOB_COMPLETION_INDEX": ""}, "each would be the first.*completionMode: Indexed"),
+        ({"JOB_COMPLETION_INDEX": "-1"}, "JOB_COMPLETION_INDEX must be a whole number"),
     ],
 )
 def test_a_jobset_that_cannot_be_is_refused(changed: dict[str, str], message: str) -> None:
@@ -155,14 +160,16 @@ def test_peers_are_kept_from_the_proxy() -> None:
     assert "no_grpc_proxy" not in environ
 
 
-def test_workers_that_are_there_find_each_other() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_workers_that_are_there_find_each_other(host: str) -> None:
     """Each listens while it asks, so none has to be first; then the port is TensorFlow's."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(4)]
+    addresses = [f"{host}:{port}" for port in free_ports(4)]
     all_found = threading.Barrier(len(addresses), timeout=60)
 
     def find_the_others(worker: int) -> None:
         wait_for_peers(addresses, worker, 60)
-        with socket.create_server(("", host_and_port(addresses[worker])[1])):
+        port = host_and_port(addresses[worker])[1]
+        with socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True):
             all_found.wait()
 
     with concurrent.futures.ThreadPoolExecutor(len(addresses)) as pool:

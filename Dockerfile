@@ -61,8 +61,17 @@ RUN cd /opt/venv/lib/python3*/site-packages \
     && find tensorflow pyarrow -name '*.so*' -type f -size +1M -exec strip --strip-unneeded {} +
 
 FROM runtime AS job
+ARG TENSORFLOW=tensorflow-cpu
+# Which of the two this is: `launcher check` compares it with the GPUs that a job asks for.
+LABEL food101.tensorflow="${TENSORFLOW}"
+# NVIDIA's driver comes from the node. GKE mounts it at /usr/local/nvidia and tells nobody; where
+# the container toolkit or CDI put it into the system's own folders, these paths are not there and
+# change nothing. The toolkit brings only the parts that are named.
+ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/nvidia/lib \
+    PATH=/opt/venv/bin:/usr/local/nvidia/bin:$PATH \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    PYTHONPATH=/opt/food101
 COPY --from=packages-job /opt/venv /opt/venv
 COPY job /opt/food101/job
-ENV PYTHONPATH=/opt/food101
 # Exec form: SIGTERM reaches Python itself.
 CMD ["python", "-m", "job.train", "--help"]

@@ -10,7 +10,13 @@ TENSORFLOW = [
     "tensorflow-cpu~=2.21.0; platform_machine == 'x86_64' or platform_machine == 'AMD64'",
     "tensorflow~=2.21.0; platform_machine != 'x86_64' and platform_machine != 'AMD64'",
 ]
-STORAGE = ["google-cloud-storage>=3.4,<4", "google-crc32c>=1.7", "requests>=2.32", "filelock>=3.18"]
+STORAGE = [
+    "google-cloud-storage>=3.4,<4",
+    "google-crc32c>=1.7",
+    "requests>=2.32",
+    "filelock>=3.18",
+    "msgspec>=0.20",  # types and bounds of every file that is read back
+]
 JOB_WITHOUT_TENSORFLOW = [
     *STORAGE,
     "absl-py>=2.3",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from job.contract.wording import many
 from launcher.api import resources
 from launcher.api.errors import KindMissingError
 from launcher.checks.result import Result, Subject, failed, ok, warning
@@ -14,7 +15,7 @@ from launcher.errors import (
     UsageError,
 )
 from launcher.manifests import names
-from launcher.sending import submission
+from launcher.sending import image_tools, submission
 
 
 def namespace(subject: Subject) -> Iterator[Result]:
@@ -88,6 +89,13 @@ def image(subject: Subject) -> Iterator[Result]:
     except UsageError as error:
         yield failed(str(error), "correct --image")
         return
+    if subject.spec.gpus and _variant(reference) == "cpu":
+        yield failed(
+            f"image {reference!r} was built for CPUs, and the job asks for "
+            f"{many(subject.spec.gpus, 'GPU')}: its workers would find none",
+            "build the other: launcher image build --tensorflow gpu; or train on CPUs: --gpus 0",
+        )
+        return
     last = reference.rpartition("/")[2]
     if "@sha256:" in reference:
         yield ok("the image is named by its digest")
@@ -98,6 +106,10 @@ def image(subject: Subject) -> Iterator[Result]:
         )
     else:
         yield ok(f"image {reference!r} names a version")
+
+
+def _variant(reference: str) -> str:
+    return image_tools.variant_by_tag(reference) or image_tools.variant_by_label(reference)
 
 
 def name(subject: Subject) -> Iterator[Result]:

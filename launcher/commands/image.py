@@ -13,11 +13,11 @@ from launcher.sending import image_tools
 NAME = "image"
 HELP = "Build or push the container image."
 EPILOG = """Needs docker, podman or buildah, and a checkout of the repository. An image without a
-tag gets the revision of the checkout. Flags after -- go to the tool.
+tag gets the revision of the checkout, and -cpu or -gpu. Flags after -- go to the tool.
 
 examples:
   launcher image build --image registry.example/team/food101
-  launcher image build --image registry.example/team/food101 --tensorflow gpu
+  launcher image build --image registry.example/team/food101 --tensorflow cpu
   launcher image build --target tensorboard --tensorboard-image registry.example/team/tensorboard
   launcher image push --image registry.example/team/food101
   launcher image build -- --platform linux/amd64                     # on another kind of machine
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--tensorflow", choices=tuple(image_tools.TENSORFLOW),
-        help="cpu (default), or gpu: with CUDA; the tag that is made ends in -gpu then",
+        help="cpu, or gpu: with CUDA (default: gpu, unless the profile says gpus: 0)",
     )  # fmt: skip
     parser.add_argument("--folder", metavar="PATH", default=".",
                         help="folder of the Dockerfile (default: here)")  # fmt: skip
@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Run the tool; its output is shown as it comes."""
-    image = _image(args, context)
+    variant = _variant(args, context)
+    image = _image(args, context, variant)
     tool = _tool(args.tool)
     if args.action == "push":
         return _push(tool, image, args, context)
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         folder=args.folder,
         dockerfile=dockerfile,
         target=args.target,
-        tensorflow=args.tensorflow,
+        tensorflow=variant,
         more=args.job_flags,
     )
     if _run(command, args, context):
@@ -72,11 +73,30 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _image(args: argparse.Namespace, context: Context) -> str:
+def _variant(args: argparse.Namespace, context: Context) -> str:
+    """Give the variant: what the jobs of these settings need, unless it is given."""
+    if args.target == "tensorboard":
+        if args.tensorflow:
+            raise UsageError(
+                "--tensorflow is for --target job; TensorBoard comes without TensorFlow"
+            )
+        return ""
+    if args.tensorflow:
+        return str(args.tensorflow)
+    variant = "cpu" if context.settings.gpus == 0 else "gpu"
+    if args.action == "build":
+        why = "with gpus: 0" if variant == "cpu" else "on GPUs, unless they are given gpus: 0"
+        other = "gpu" if variant == "cpu" else "cpu"
+        context.output.note(
+            f"for {variant.upper()}s: jobs of this profile run {why}; --tensorflow {other} for "
+            "the other image"
+        )
+    return variant
+
+
+def _image(args: argparse.Namespace, context: Context, variant: str) -> str:
     from launcher.manifests import names
 
-    if args.target == "tensorboard" and args.tensorflow:
-        raise UsageError("--tensorflow is for --target job; TensorBoard comes without TensorFlow")
     image = str(getattr(context.settings, _SETTING[args.target]))
     if not image and args.target == "tensorboard":
         raise UsageError("no image: give --tensorboard-image, or put it into launcher.yaml")
@@ -85,9 +105,7 @@ def _image(args: argparse.Namespace, context: Context) -> str:
         raise UsageError(
             f"image {image}: a digest is what comes out; give a name, with or without tag"
         )
-    return image_tools.with_tag(
-        image, args.folder, suffix="-gpu" if args.tensorflow == "gpu" else ""
-    )
+    return image_tools.with_tag(image, args.folder, suffix=f"-{variant}" if variant else "")
 
 
 def _tool(wanted: str | None) -> str:
@@ -144,4 +162,5 @@ def _recommend(image: str, args: argparse.Namespace, context: Context) -> None:
 
 def _same_again(args: argparse.Namespace, image: str) -> str:
     target = " --target tensorboard" if args.target == "tensorboard" else ""
-    return f"{target} --{_SETTING[args.target].replace('_', '-')} {image}"
+    variant = f" --tensorflow {args.tensorflow}" if args.tensorflow else ""
+    return f"{target}{variant} --{_SETTING[args.target].replace('_', '-')} {image}"

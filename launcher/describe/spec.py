@@ -32,7 +32,7 @@ BACKENDS = {
 RESERVED_ENV = (
     "TF_CONFIG", "JOB_COMPLETION_INDEX", "JOBSET_NAME", "REPLICATED_JOB_NAME",
     "JOBSET_RESTART_ATTEMPT", "NUM_WORKERS", "HOME", "USER", "PYTHONUNBUFFERED",
-    "KEEP_LOG_OF_WORKER",
+    "KEEP_LOG_OF_WORKER", "GPUS_PER_WORKER",
 )  # fmt: skip
 
 PLACEMENTS = ("any", "prefer-zone", "zone")
@@ -157,6 +157,18 @@ class JobSpec:
     def gpus(self) -> int:
         """GPUs of all workers together."""
         return self.workers * self.resources.gpus
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables of every worker: the job's own, over what its GPUs ask for.
+
+        The trainer compares GPUS_PER_WORKER with the GPUs that it sees; NCCL says why it fails
+        only if it is told to warn.
+        """
+        if not self.resources.gpus:
+            return dict(self.env)
+        gpus = str(self.resources.gpus)
+        return {"NCCL_DEBUG": "WARN", **self.env, "GPUS_PER_WORKER": gpus}
 
     @property
     def fingerprint(self) -> str:

@@ -32,6 +32,8 @@ _COLORS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 _NOTICE_S = 2.0
 # Longer than the trainer's --peer_timeout_s (60 s by default) and the commit of a checkpoint.
 _KILL_AFTER_S = 90.0
+# A worker takes these for what the launcher tells it, and would believe those of another job.
+_NOT_INHERITED = ("TF_CONFIG", "GPUS_PER_WORKER")
 _TASK_KINDS = ("make-tfrecords", "predict")
 
 
@@ -122,8 +124,8 @@ class _LocalJob:
 
     def _environ_of(self, index: int, ports: list[int]) -> dict[str, str]:
         spec = self._spec
-        environ = dict(self._environ) | dict(spec.env)
-        environ.pop("TF_CONFIG", None)
+        environ = {k: v for k, v in self._environ.items() if k not in _NOT_INHERITED}
+        environ |= spec.variables
         environ["PYTHONUNBUFFERED"] = "1"
         environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         if spec.workers > 1:

@@ -47,7 +47,7 @@ def _fill_container(container: Manifest, spec: JobSpec, own_args: tuple[str, ...
     assign(container, ("command",), ["python", "-m", spec.module])
     assign(container, ("args",), [*map(literal, spec.args), *own_args])
     container["env"] += [
-        {"name": name, "value": literal(value)} for name, value in sorted(spec.env.items())
+        {"name": name, "value": literal(value)} for name, value in sorted(spec.variables.items())
     ]
     container["env"] += [
         {"name": name, "valueFrom": {"secretKeyRef": _secret_key(reference)}}

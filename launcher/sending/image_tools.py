@@ -1,6 +1,7 @@
 """Building and pushing images with docker, podman or buildah: pure words, and which tag to give."""
 
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Sequence
 
@@ -11,6 +12,39 @@ TOOLS = ("docker", "podman", "buildah")
 TARGETS = ("job", "tensorboard")
 TENSORFLOW = {"cpu": "tensorflow-cpu", "gpu": "tensorflow[and-cuda]"}
 """What `--tensorflow` says, and the Dockerfile's word for it."""
+VARIANT_LABEL = "food101.tensorflow"
+"""Label of an image that holds the Dockerfile's word."""
+_LABEL_WITHIN_S = 3.0
+
+
+def variant_by_tag(image: str) -> str:
+    """Read from a tag that `with_tag` made which variant the image is: cpu, gpu, or unknown ("").
+
+    The tag may be followed by a digest, as `launcher image push` prints it.
+    """
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    suffix = tag.rpartition("-")[2]
+    return suffix if "-" in tag and suffix in TENSORFLOW else ""
+
+
+def variant_by_label(image: str) -> str:
+    """Ask the tools of this machine which variant an image is; "" if none of them has it.
+
+    An image that was built elsewhere is not pulled: it has gigabytes.
+    """
+    template = f'{{{{index .Config.Labels "{VARIANT_LABEL}"}}}}'
+    for tool in filter(shutil.which, ("docker", "podman")):
+        command = [tool, "image", "inspect", "--format", template, image]
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=_LABEL_WITHIN_S
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        for variant, word in TENSORFLOW.items():
+            if answer.stdout.strip() == word:
+                return variant
+    return ""
 
 
 def with_tag(image: str, folder: str, suffix: str = "") -> str:
@@ -57,7 +91,7 @@ def build_command(
     folder: str,
     dockerfile: str,
     target: str,
-    tensorflow: str | None,
+    tensorflow: str,
     more: Sequence[str],
 ) -> list[str]:
     """Give the command that builds a target of the Dockerfile; `more` are the tool's own flags."""

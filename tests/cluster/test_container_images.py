@@ -153,6 +153,8 @@ def test_keeps_nothing_of_where_it_was_built(
     image = request.getfixturevalue(image_name)
     names = {entry.partition("=")[0] for entry in config_of(docker, image)["Config"]["Env"]}
     allowed = {"PATH", "HOME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+    # Where NVIDIA's driver is found on a node.
+    allowed |= {"LD_LIBRARY_PATH", "NVIDIA_DRIVER_CAPABILITIES"}
     # What an official image of Python sets, and the test's own base.
     allowed |= {"LANG", "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256", "PIP_CERT"}
     assert names <= allowed

@@ -64,11 +64,11 @@ def build(docker: Docker, target: str, name: str, folder: Path = paths.ROOT) -> 
         ImageError: The build failed; the message ends with what it printed.
     """
     started = time.monotonic()
-    flag = "--image" if target == "job" else "--tensorboard-image"
+    flags = ["--tensorflow=cpu", "--image"] if target == "job" else ["--tensorboard-image"]
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "launcher", "image", "build", "--tool=docker"),
-            *(f"--target={target}", flag, name, "--folder", str(folder), "--"),
+            *(f"--target={target}", *flags, name, "--folder", str(folder), "--"),
             # The daemon lays no bridge, lest it disturbs the network of the machine.
             *("--network=host", *_index_arguments(), *_proxy_arguments()),
         ],

@@ -147,6 +147,11 @@ def test_a_queue_that_does_not_exist_names_those_that_do(
         ({"image_pull_secret": "hub"}, "secrets", "secret 'hub' (--image-pull-secret)"),
         ({"priority": "urgent"}, "priority", "no priority class 'urgent'"),
         ({"image": "registry.example/food101:latest"}, "image", "another one at every restart"),
+        (
+            {"image": f"registry.example/food101:0123456789ab-cpu@sha256:{'5' * 64}"},
+            "image",
+            "was built for CPUs, and the job asks for 16 GPUs",
+        ),
         ({"gpus": 32}, "room", "can never fit: 2 of 4 workers"),
         ({"accelerator": "nvidia-h100-80gb"}, "room", "gke-accelerator=nvidia-h100-80gb"),
     ],

@@ -62,7 +62,7 @@ def test_an_image_without_a_tag_gets_the_revision(
     checkout: Path, called: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Build and push agree on it, and what is printed can be copied into launcher.yaml."""
-    revision = git(checkout, "rev-parse", "--short=12", "HEAD")
+    revision = git(checkout, "rev-parse", "--short=12", "HEAD") + "-gpu"
     where = [f"--image={IMAGE}", f"--folder={checkout}"]
     assert main(["image", "build", *where]) == 0
     said = capsys.readouterr()
@@ -73,9 +73,63 @@ def test_an_image_without_a_tag_gets_the_revision(
     built, pushed, _ = called.read_text().splitlines()
     assert built == (
         f"docker build -t {IMAGE}:{revision} -f {checkout}/Dockerfile --target job "
-        f"--label org.opencontainers.image.revision={revision} {checkout}"
+        "--build-arg TENSORFLOW=tensorflow[and-cuda] "
+        f"--label org.opencontainers.image.revision={revision.removesuffix('-gpu')} {checkout}"
     )
     assert pushed == f"docker push {IMAGE}:{revision}"
+
+
+@pytest.mark.parametrize(
+    ("profile", "given", "tensorflow", "suffix"),
+    [
+        ("gpus: 8", [], "tensorflow[and-cuda]", "-gpu"),
+        ("cpus: '4'", [], "tensorflow[and-cuda]", "-gpu"),
+        ("gpus: 0", [], "tensorflow-cpu", "-cpu"),
+        ("gpus: 0", ["--tensorflow=gpu"], "tensorflow[and-cuda]", "-gpu"),
+        ("gpus: 8", ["--tensorflow=cpu"], "tensorflow-cpu", "-cpu"),
+    ],
+)
+def test_the_image_is_for_what_the_profile_asks_for(
+    profile: str, given: list[str], tensorflow: str, suffix: str,
+    checkout: Path, called: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A job of the profile finds its GPUs; a flag counts for more, and pushing follows."""
+    (checkout / "launcher.yaml").write_text(f"defaults:\n  image: {IMAGE}\n  {profile}\n")
+    where = [f"--settings={checkout}/launcher.yaml", f"--folder={checkout}", "--dry-run", *given]
+    assert main(["image", "build", *where]) == 0
+    built = capsys.readouterr().err
+    assert f"--build-arg TENSORFLOW={tensorflow} " in built
+    assert ("jobs of this profile" in built) == (not given)
+    assert main(["image", "push", *where]) == 0
+    pushed = capsys.readouterr().err.split()[-1]
+    assert pushed in built
+    assert image_tools.variant_by_tag(pushed) == suffix[1:]
+
+
+@pytest.mark.parametrize(
+    ("image", "variant"),
+    [
+        ("a/b:0123456789ab-gpu", "gpu"),
+        (f"host:5000/b:0123456789ab-cpu@{DIGEST}", "cpu"),
+        ("a/b:0123456789ab-dirty-01234567-gpu", "gpu"),
+        ("a/b-gpu:1", ""),
+        ("a/b:gpu", ""),
+        (f"a/b@{DIGEST}", ""),
+        ("host-gpu:5000/b", ""),
+    ],
+)
+def test_a_tag_that_was_made_tells_the_variant(image: str, variant: str) -> None:
+    assert image_tools.variant_by_tag(image) == variant
+
+
+def test_a_label_tells_the_variant_of_an_image_that_is_here(called: Path) -> None:
+    """Asked is every tool that is installed; one that does not know the image is no answer."""
+    docker, podman = called.parent / "bin" / "docker", called.parent / "bin" / "podman"
+    docker.write_text("#!/bin/sh\necho 'No such image' >&2; exit 1\n")
+    podman.write_text("#!/bin/sh\necho 'tensorflow[and-cuda]'\n")
+    assert image_tools.variant_by_label("a/b:1") == "gpu"
+    podman.write_text("#!/bin/sh\necho '<no value>'\n")
+    assert image_tools.variant_by_label("a/b:1") == ""
 
 
 @pytest.mark.parametrize("tool", ["podman", "buildah"])

@@ -13,7 +13,7 @@ from launcher.manifests import labels, skeleton, yaml_text
 from launcher.manifests.render import render
 from launcher.manifests.tensorboard import render_tensorboard
 from tests.launcher.manifest_schemas import validate
-from tests.launcher.spec_examples import EXAMPLES, IMAGE
+from tests.launcher.spec_examples import EXAMPLES, IMAGE, train
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 JOBS = ("tfjob", "jobset", "make_tfrecords", "predict", "evaluate", "tensorboard")
@@ -162,6 +162,22 @@ def test_spot_and_accelerator_select_nodes() -> None:
     assert pod["nodeSelector"] == {labels.ACCELERATOR: "nvidia-h100-80gb", labels.SPOT: "true"}
     assert {t["key"] for t in pod["tolerations"]} == {labels.GPU, labels.SPOT}
     assert pod["containers"][0]["resources"]["limits"][labels.GPU] == "8"
+
+
+def environment(manifest: dict[str, Any]) -> dict[str, str]:
+    (container,) = pod_of(manifest)["spec"]["containers"]
+    return {e["name"]: e["value"] for e in container["env"] if "value" in e}
+
+
+def test_a_worker_is_told_of_its_gpus() -> None:
+    """The trainer compares what it sees with it; NCCL tells of its errors unless told not to."""
+    told = environment(RENDERED["jobset-16-h100-spot"])
+    assert (told["GPUS_PER_WORKER"], told["NCCL_DEBUG"]) == ("8", "WARN")
+    spec = train("tfjob", gpus=2, env={"NCCL_DEBUG": "INFO", "NCCL_SOCKET_IFNAME": "eth1"})
+    told = environment(render(spec)[0])
+    assert (told["NCCL_DEBUG"], told["NCCL_SOCKET_IFNAME"]) == ("INFO", "eth1")
+    without = environment(RENDERED["tfjob-2-cpu-workers"])
+    assert not {"GPUS_PER_WORKER", "NCCL_DEBUG"} & set(without)
 
 
 def test_tfjob_pods_are_not_moved_by_the_autoscaler() -> None:

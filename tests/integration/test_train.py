@@ -16,7 +16,7 @@ from job.contract import flags, layout
 from job.contract.configs import TrainConfig
 from job.contract.errors import ConfigError, DataError, DivergedError
 from job.run import checkpoints
-from job.train import train
+from job.training.trainer import train
 
 NARROW = (
     "--head=gap",

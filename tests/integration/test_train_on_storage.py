@@ -13,7 +13,7 @@ from job import storage
 from job.contract import flags, layout
 from job.contract.configs import TrainConfig
 from job.contract.errors import DeniedError, InputMissingError, StorageUnreachableError
-from job.train import train
+from job.training.trainer import train
 from tests.fault_proxy import Fault, FaultProxy
 from tests.storage_fixtures import IMPATIENT, bucket, emulator, faulty_bucket, proxy
 

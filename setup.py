@@ -32,6 +32,7 @@ JOB_WITHOUT_TENSORFLOW = [
     "jinja2>=3.1",  # the HTML report
     "matplotlib>=3.10",  # its figures, and those in TensorBoard
     "pyarrow>=20",  # Parquet predictions
+    "nvidia-ml-py>=13",  # what the driver says of GPUs; pure Python
 ]
 
 EXTRAS = {

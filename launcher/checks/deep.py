@@ -1,7 +1,9 @@
 """Checking from inside: one small pod with the job's image, service account and flags.
 
 It runs `python -m job.preflight`, which reads the dataset and the initial weights and tries to
-write the run directory. What it finds is read from its log, and it is deleted again.
+write the run directory. If the job's workers have GPUs, the pod has those of one worker, on a node
+where a worker would run, and tries them too. What it finds is read from its log, and it is deleted
+again.
 """
 
 import copy
@@ -16,9 +18,9 @@ from launcher.api.backoff import Deadline
 from launcher.checks.objects import worker_pod
 from launcher.checks.preflight import Checked
 from launcher.checks.result import Result, failed, ok, unknown, warning
-from launcher.describe.spec import JobSpec
+from launcher.describe.spec import JobSpec, Resources
 from launcher.diagnosis.rules import diagnose
-from launcher.manifests import labels
+from launcher.manifests import labels, units
 from launcher.observe import gather
 from launcher.observe.state import MAIN_CONTAINER, State
 
@@ -30,13 +32,24 @@ Manifest = dict[str, Any]
 WITHIN_S = 300.0
 _EVERY_S = 1.0
 _AMOUNTS = {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "1Gi"}
+# Which node it is decides nothing of storage, and one that is full must not keep the check waiting.
 _PLACEMENT = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints",
               "priorityClassName", "schedulingGates")  # fmt: skip
+# What keeps workers together means nothing to one pod.
+_TOGETHER = ("affinity", "topologySpreadConstraints", "schedulingGates")
+_GPU_MEMORY_BYTES = 8 * units.GIB
+"""For TensorFlow and CUDA beside the shared memory, or as much as a worker has."""
+_GPU_MILLICPUS = 2000
 _REMEDIES = {
     "data": "let the job's service account read it (k8s/README.md, Workload Identity)",
     "run": "let the job's service account write it (k8s/README.md, Workload Identity)",
     "init_checkpoint": "correct --init_checkpoint, or let the job's service account read it",
     "port": "the image or a side container uses the port; free it",
+    "shm": "give it more: --shm",
+    "driver": "install the device plugin of the nodes' GPUs (k8s/README.md), or drain the node",
+    "libraries": "use the image for GPUs: launcher image build --tensorflow gpu",
+    "compiled": "use an image with all of CUDA's libraries: launcher image build --tensorflow gpu",
+    "exchange": "look at the pod's log with --env NCCL_DEBUG=INFO, or choose another machine type",
 }
 
 
@@ -64,13 +77,15 @@ def run(
 
 
 def check_job(spec: JobSpec, manifest: Manifest) -> Manifest:
-    """Make the Job: the worker's pod, small, anywhere, and with another program. Pure but for its
-    name, which is random.
+    """Make the Job: the worker's pod, small, and with another program. Without GPUs it may run
+    anywhere; with them it has a worker's. Pure but for its name, which is random.
     """
     pod = copy.deepcopy(worker_pod(manifest))
-    pod_spec = {key: value for key, value in pod["spec"].items() if key not in _PLACEMENT}
+    left_out = _TOGETHER if spec.resources.gpus else _PLACEMENT
+    pod_spec = {key: value for key, value in pod["spec"].items() if key not in left_out}
+    amounts = _amounts(spec.resources)
     for container in pod_spec["containers"]:
-        container["resources"] = {"requests": dict(_AMOUNTS), "limits": dict(_AMOUNTS)}
+        container["resources"] = {"requests": amounts, "limits": dict(amounts)}
         if container["name"] == MAIN_CONTAINER:
             container["command"] = ["python", "-m", "job.preflight"]
     name = f"{spec.name[:40].rstrip('-')}-check-{uuid.uuid4().hex[:5]}"
@@ -88,6 +103,18 @@ def check_job(spec: JobSpec, manifest: Manifest) -> Manifest:
                 "spec": {**pod_spec, "restartPolicy": "Never"},
             },
         },
+    }
+
+
+def _amounts(resources: Resources) -> dict[str, str]:
+    if not resources.gpus:
+        return dict(_AMOUNTS)
+    memory = min(resources.memory_bytes, resources.shm_bytes + _GPU_MEMORY_BYTES)
+    millicpus = min(resources.millicpus, _GPU_MILLICPUS)
+    return _AMOUNTS | {
+        "cpu": units.format_millicpus(millicpus),
+        "memory": units.format_bytes(memory),
+        labels.GPU: str(resources.gpus),
     }
 
 

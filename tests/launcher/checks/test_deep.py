@@ -51,7 +51,7 @@ def said(about: str, ok: bool, text: str) -> str:
 
 
 def test_the_pod_is_the_workers_but_small_and_anywhere() -> None:
-    spec = train("tfjob", gpus=16, accelerator="nvidia-l4", service_account="trainer")
+    spec = train("tfjob", gpus=0, workers=2, spot=True, service_account="trainer")
     worker = render(spec)[0]["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]
     job = deep_check.check_job(spec, render(spec)[0])
     pod = job["spec"]["template"]["spec"]
@@ -62,6 +62,20 @@ def test_the_pod_is_the_workers_but_small_and_anywhere() -> None:
     assert container["args"] == worker["containers"][0]["args"]
     assert container["command"] == ["python", "-m", "job.preflight"]
     assert labels.GPU not in container["resources"]["limits"]
+
+
+def test_with_gpus_the_pod_has_those_of_a_worker() -> None:
+    """It runs where a worker would, with its shared memory, but alone and with little else."""
+    spec = train("tfjob", gpus=16, accelerator="nvidia-l4", placement="zone")
+    pod = deep_check.check_job(spec, render(spec)[0])["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {labels.ACCELERATOR: "nvidia-l4"}
+    assert [each["key"] for each in pod["tolerations"]] == [labels.GPU]
+    assert "affinity" not in pod
+    (container,) = pod["containers"]
+    limits = container["resources"]["limits"]
+    assert limits == container["resources"]["requests"]
+    assert (limits[labels.GPU], limits["cpu"], limits["memory"]) == ("8", "2", "16Gi")
+    assert {"name": "GPUS_PER_WORKER", "value": "8"} in container["env"]
 
 
 def test_what_the_pod_found_is_told_and_the_pod_removed(

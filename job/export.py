@@ -1,123 +1,22 @@
-"""`python -m job.export`: a checkpoint as a SavedModel that takes encoded images.
+"""`python -m job.export`: a checkpoint as a SavedModel that takes encoded images."""
 
-The model directory appears whole or not at all (`job/storage/atomic_folder.py`). Beside the
-SavedModel it holds model.json, written last: what the model is, and the SHA-256 of every file.
-"""
-
-import json
-import logging
-import os
 import sys
-import tempfile
-from typing import Any
 
-import tensorflow as tf
-
-import job
-from job import storage
-from job.contract import layout
-from job.contract.configs import ExportConfig, to_dict
-from job.contract.errors import ConfigError
-from job.model.trained import TrainedModel, load_trained_model
+from job.contract.configs import ExportConfig
 from job.process import entry
-from job.run.checkpoints import sha256_of_file
-from job.run.directory import load_run
-from job.serving.model_files import MODEL_FORMAT
-from job.serving.saved_model import ServingModel, dense_size_px
-from job.storage import atomic_folder
-
-_log = logging.getLogger(__name__)
 
 
-def export(config: ExportConfig) -> None:
-    """Write a run's model.
+def main(config: ExportConfig) -> None:
+    """Write a run's model."""
+    from job.serving.exporter import export  # Here: `--help` needs none of it.
 
-    Raises:
-        ConfigError: The model directory holds something already, and `overwrite` is not set.
-        InputMissingError: There is no such run or checkpoint.
-        DataError: The checkpoint is damaged.
-    """
-    _check_output(config)
-    trained = load_trained_model(load_run(config.run), config.checkpoint)
-    with atomic_folder.staging_folder(config.output) as folder:
-        save(trained, tf.dtypes.as_dtype(config.precision), folder)
-        description = describe(trained, config, folder)
-        if config.overwrite:
-            atomic_folder.delete_folder(config.output, layout.MODEL_FILE)
-        text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-        atomic_folder.commit_folder(folder, config.output, layout.MODEL_FILE, text.encode())
-    _log.info(
-        "exported step %d of %s (%d classes, %s, %.1f MB) to %s",
-        trained.checkpoint.step,
-        config.run,
-        len(trained.run.classes),
-        config.precision,
-        sum(facts["bytes"] for facts in description["files"].values()) / 1e6,
-        config.output,
-    )
-
-
-def save(trained: TrainedModel, compute_dtype: tf.DType, folder: str) -> None:
-    """Write the SavedModel alone into a local folder."""
-    with tempfile.TemporaryDirectory(prefix="classes-") as scratch:
-        classes_file = os.path.join(scratch, layout.CLASSES_FILE)
-        with open(classes_file, "w", encoding="utf-8") as file:
-            file.writelines(f"{name}\n" for name in trained.run.classes)
-        model = ServingModel(
-            trained.network,
-            trained.run.classes,
-            image_size_px=trained.run.config.image_size_px,
-            compute_dtype=compute_dtype,
-            classes_file=classes_file,
-        )
-        tf.saved_model.save(model, folder, signatures=model.signatures())
-
-
-def describe(trained: TrainedModel, config: ExportConfig, folder: str) -> dict[str, Any]:
-    """Give what model.json holds for the SavedModel in a folder."""
-    run_config = trained.run.config
-    return {
-        "format": MODEL_FORMAT,
-        "run": config.run,
-        "step": trained.checkpoint.step,
-        "metrics": dict(trained.checkpoint.manifest.metrics),
-        "dataset": trained.run.dataset_name,
-        "dataset_fingerprint": trained.run.dataset_fingerprint,
-        "classes": list(trained.run.classes),
-        "image_size_px": run_config.image_size_px,
-        "dense_size_px": dense_size_px(run_config.image_size_px),
-        "precision": config.precision,
-        "config": to_dict(run_config),
-        "software": {"food101-vgg19": job.__version__, "tensorflow": tf.__version__},
-        "files": {
-            name: {
-                "bytes": os.path.getsize(os.path.join(folder, name)),
-                "sha256": sha256_of_file(os.path.join(folder, name)),
-            }
-            for name in atomic_folder.files_below(folder)
-        },
-    }
-
-
-def _check_output(config: ExportConfig) -> None:
-    prefix = config.output.rstrip("/") + "/"
-    there = [stat.path.removeprefix(prefix) for stat in storage.list_files(config.output)]
-    foreign = [name for name in there if not layout.is_model_part(name)]
-    if foreign:
-        raise ConfigError(
-            f"{config.output} holds {foreign[0]}, which is no part of a model; "
-            "choose another --output"
-        )
-    if there and not config.overwrite:
-        raise ConfigError(
-            f"{config.output} holds a model already; choose another --output or give --overwrite"
-        )
+    export(config)
 
 
 if __name__ == "__main__":
     sys.exit(
         entry.run(
-            export,
+            main,
             ExportConfig,
             program="python -m job.export",
             description="Write a run's checkpoint as a SavedModel that takes encoded images and "

@@ -41,7 +41,7 @@ def digits_dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Scikit-learn's 1,797 digits as a dataset of 32 x 32 px JPEGs: 1,437 train, 360 test."""
     from job.contract.configs import RecordsConfig
     from job.demo import write_digits
-    from job.make_tfrecords import make_tfrecords
+    from job.making.maker import make_tfrecords
 
     base = tmp_path_factory.mktemp("digits")
     write_digits(str(base / "food-101"))

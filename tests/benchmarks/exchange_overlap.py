@@ -24,7 +24,7 @@ from job.contract.configs import ScalingConfig, TrainConfig
 from job.distributed import cluster as cluster_module
 from job.distributed.exchange_plan import Link, Plan, plan_exchange
 from job.model.shapes import layer_shapes
-from job.scaling import predict
+from job.distributed.scaling_table import predict
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
 

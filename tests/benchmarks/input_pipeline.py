@@ -29,7 +29,7 @@ from job.dataset.batches import train_batches
 from job.dataset.description import Dataset, load_dataset
 from job.dataset.order import Order
 from job.dataset.tfrecord import ShardReader, decode_example
-from job.make_tfrecords import make_tfrecords
+from job.making.maker import make_tfrecords
 
 ROOT = Path(__file__).parents[2]
 PHOTOGRAPHS = Path(os.environ.get("FOOD101_DATA", ROOT.parent / "shared" / "data"))

@@ -41,7 +41,7 @@ import tensorflow as tf
 from job import storage
 from job.contract.configs import ExportConfig, PredictConfig, TrainConfig
 from job.evaluation.passes import score
-from job.export import export
+from job.serving.exporter import export
 from job.images.preprocess import decode_for_evaluation
 from job.model.vgg19 import VGG19
 from job.prediction import listing_sources

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from job.contract.configs import ExportConfig
-from job.export import export
+from job.serving.exporter import export
 from tests.job.trained_run import make_dataset, make_run
 
 

@@ -25,7 +25,7 @@ from job.contract.errors import (
     NoSpaceError,
     StorageUnreachableError,
 )
-from job.download import ASSETS, download
+from job.downloads.assets import ASSETS, download
 from job.downloads.http import Persistence, fetch
 from job.downloads.partial_file import Expected, PartialFile
 from job.downloads.slim_archive import CHECKPOINT, extract_checkpoint
@@ -217,7 +217,7 @@ def test_a_disk_that_fills_up_keeps_the_part(mirror: Mirror, target: Path) -> No
         "import resource, signal, sys\n"
         "from job.process import entry\n"
         "from job.contract.configs import DownloadConfig\n"
-        "from job.download import download\n"
+        "from job.downloads.assets import download\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
         "sys.exit(entry.run(download, DownloadConfig, program='p', description='d'))\n"

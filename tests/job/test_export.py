@@ -15,7 +15,7 @@ from job.contract.configs import ExportConfig
 from job.contract.exit_codes import ExitCode
 from job.dataset.batches import evaluation_batches
 from job.evaluation.passes import Scorer
-from job.export import export
+from job.serving.exporter import export
 from job.model.trained import load_trained_model
 from job.process import entry
 from job.run.directory import load_run

@@ -15,7 +15,7 @@ from job import storage
 from job.contract import layout
 from job.contract.configs import PredictConfig
 from job.contract.exit_codes import ExitCode
-from job.predict import predict
+from job.prediction.predictor import predict
 from job.prediction.image_reader import REASONS
 from job.prediction.parts import decode_rows
 from job.process import entry

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from job import preflight
 from job.contract import flags, layout
 from job.contract.configs import TrainConfig
 from job.dataset import description
 from job.dataset.description import Dataset, Shard, Split
+from job.training import preflight
 
 
 @pytest.fixture

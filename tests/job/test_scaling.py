@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from job.contract.configs import ScalingConfig
-from job.scaling import GPUS, NETWORKS_GBPS, predict, scaling_table, write_plot
+from job.distributed.scaling_table import GPUS, NETWORKS_GBPS, predict, scaling_table, write_plot
 
 CONFIG = ScalingConfig()
 

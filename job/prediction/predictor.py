@@ -1,0 +1,158 @@
+"""Prediction: classify images, each exactly once, and say why where that fails.
+
+The images are listed once (`job/prediction/listing.py`) and cut into parts; a task classifies its
+parts (`job/prediction/pipeline.py`) and commits them one by one (`job/prediction/parts.py`).
+Started again, with any number of tasks, it does the parts that are missing. The task that finds all
+parts there writes summary.json.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from job import storage
+from job.contract import layout, part_ranges
+from job.contract.configs import PredictConfig
+from job.contract.errors import ConfigError
+from job.contract.wording import many
+from job.prediction import listing_sources
+from job.prediction.gallery import write_gallery
+from job.prediction.image_reader import ImageReader
+from job.prediction.listing import Listing, drop_other_attempts, freeze
+from job.prediction.model import PredictModel, resolve_precision
+from job.prediction.parts import Counts, PartStore, summary_of
+from job.prediction.task import PredictTask
+from job.process.stop_request import LEAVE_WITHIN_S, StopRequest
+from job.serving.model_files import ModelFacts, local_model, read_facts
+from job.storage.interface import NotFoundError, PreconditionError
+
+PLAN_FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+def predict(config: PredictConfig) -> None:
+    """Do the missing parts of one task.
+
+    Raises:
+        ConfigError: The output holds something else, or predictions of other images or options.
+        InputMissingError: No model, or no images.
+        PreemptedError: SIGTERM; what was finished is committed.
+    """
+    facts = read_facts(config.model)
+    if config.top_k > len(facts.classes):
+        raise ConfigError(f"top_k {config.top_k} must be at most {len(facts.classes)}, the classes")
+    _check_output(config.output)
+    listing = freeze(config.output, config.images, listing_sources.find, config.num_tasks)
+    plan = _agree_on_plan(config, facts)
+    store = PartStore(listing, config.format)
+    if storage.exists(layout.summary_file(config.output)):
+        _log.info("complete already: %s", layout.summary_file(config.output))
+        return
+    shared = _shared_parts(config, listing)
+    mine = listing.parts_of_task(config.task_index, config.num_tasks, shared)
+    finished = store.finished(mine)
+    missing = [part for part in mine if part not in finished]
+    _log.info("%s", _plan_text(config, listing, mine, missing))
+    with StopRequest(LEAVE_WITHIN_S) as stop:
+        if missing:
+            with (
+                local_model(config.model, facts) as folder,
+                ImageReader(listing) as reader,
+            ):
+                model = PredictModel(folder, facts, config.tta, resolve_precision(config.precision))
+                PredictTask(config, facts, listing, store, model, stop).run(reader, missing)
+        _finish_if_last(config, listing, store, plan)
+
+
+def _check_output(output: str) -> None:
+    """Refuse a folder with other things in it; one that was begun is gone on with."""
+    if storage.exists(layout.listing_file(output)):
+        return
+    prefix = output.rstrip("/") + "/"
+    for stat in storage.list_files(output):
+        if not layout.is_predictions_part(name := stat.path.removeprefix(prefix)):
+            raise ConfigError(
+                f"{output} holds {name}, which is no part of a prediction; choose another --output"
+            )
+
+
+def _shared_parts(config: PredictConfig, listing: Listing) -> Sequence[int]:
+    """Give the parts that all tasks together are to do."""
+    if not config.parts:
+        return range(listing.parts)
+    parts = part_ranges.parse(config.parts)
+    if parts[-1] >= listing.parts:
+        raise ConfigError(f"parts {config.parts}: there is no part {parts[-1]} of {listing.parts}")
+    return parts
+
+
+def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Any]:
+    """Note what the parts are made with, or check that it is what they were begun with."""
+    plan: dict[str, Any] = {
+        "format": PLAN_FORMAT,
+        "model": config.model,
+        "model_version": facts.version,
+        "model_step": facts.step,
+        "file_format": config.format,
+        "top_k": config.top_k,
+        "embedding": config.embedding,
+        "tta": config.tta,
+        "precision": config.precision,
+    }
+    path = layout.predictions_file(config.output)
+    try:
+        storage.write_bytes(path, json.dumps(plan, indent=1).encode(), if_absent=True)
+    except PreconditionError:
+        there = json.loads(storage.read_bytes(path))
+        for name in plan:
+            # The same model may lie elsewhere now.
+            if name != "model" and there.get(name) != plan[name]:
+                raise ConfigError(
+                    f"{config.output} was begun with {name} {there.get(name)}, not {plan[name]}; "
+                    "choose another --output"
+                ) from None
+    return plan
+
+
+def _finish_if_last(
+    config: PredictConfig, listing: Listing, store: PartStore, plan: Mapping[str, Any]
+) -> None:
+    left = listing.parts - len(store.finished(range(listing.parts)))
+    if left:
+        _log.info("done; %d of %d parts of other tasks are still missing", left, listing.parts)
+        return
+    try:
+        counts = store.total()
+        if config.gallery:
+            write_gallery(config, listing, store, counts)
+    except NotFoundError:
+        if storage.exists(layout.summary_file(config.output)):
+            return  # Another task was last too, and has cleared the counts away.
+        raise
+    store.write_summary(summary_of(listing, counts, plan))
+    drop_other_attempts(listing)
+    for line in _totals(config, counts):
+        _log.info("%s", line)
+
+
+def _plan_text(
+    config: PredictConfig, listing: Listing, mine: Sequence[int], missing: Sequence[int]
+) -> str:
+    size = f", {listing.bytes / 1e6:,.1f} MB" if listing.bytes else ""
+    text = f"{config.images} ({listing.kind}): {many(listing.count, 'image')}{size}"
+    task = f", task {config.task_index} of {config.num_tasks}" if config.num_tasks > 1 else ""
+    there = (
+        f", {len(mine) - len(missing)} of its parts are there" if len(missing) < len(mine) else ""
+    )
+    return f"{text} in {many(listing.parts, 'part')}{task}{there}"
+
+
+def _totals(config: PredictConfig, counts: Counts) -> Iterator[str]:
+    images = many(counts.seen, "image")
+    yield f"{images}: {counts.predicted:,} predicted, {counts.rejected:,} rejected"
+    for reason, number in counts.reasons.items():
+        yield f"  {reason}: {number:,}"
+    if config.gallery:
+        yield f"gallery: {layout.gallery_file(config.output)}"
+    yield f"complete: {layout.summary_file(config.output)}"

@@ -23,8 +23,8 @@ from typing import Any
 from job.contract.configs import ScalingConfig, TrainConfig
 from job.distributed import cluster as cluster_module
 from job.distributed.exchange_plan import Link, Plan, plan_exchange
-from job.model.shapes import layer_shapes
 from job.distributed.scaling_table import predict
+from job.model.shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
 

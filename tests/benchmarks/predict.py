@@ -41,7 +41,6 @@ import tensorflow as tf
 from job import storage
 from job.contract.configs import ExportConfig, PredictConfig, TrainConfig
 from job.evaluation.passes import score
-from job.serving.exporter import export
 from job.images.preprocess import decode_for_evaluation
 from job.model.vgg19 import VGG19
 from job.prediction import listing_sources
@@ -53,6 +52,7 @@ from job.prediction.task import PredictTask
 from job.process.stop_request import StopRequest
 from job.run import directory
 from job.run.checkpoint_writer import CheckpointWriter
+from job.serving.exporter import export
 from job.serving.model_files import read_facts
 from tests.job.trained_run import make_dataset
 from tests.storage_fixtures import make_bucket, run_emulator

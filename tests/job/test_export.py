@@ -15,10 +15,10 @@ from job.contract.configs import ExportConfig
 from job.contract.exit_codes import ExitCode
 from job.dataset.batches import evaluation_batches
 from job.evaluation.passes import Scorer
-from job.serving.exporter import export
 from job.model.trained import load_trained_model
 from job.process import entry
 from job.run.directory import load_run
+from job.serving.exporter import export
 from tests.job.test_evaluate import assert_one_line
 from tests.job.trained_run import CLASSES, make_dataset, make_run, noise_jpeg, read_json
 

@@ -19,9 +19,9 @@ from job.contract.configs import RecordsConfig
 from job.contract.errors import ConfigError, DataError, PreemptedError
 from job.dataset.description import Dataset, load_dataset
 from job.dataset.tfrecord import ShardReader, decode_example, parse_example
-from job.making.maker import make_tfrecords
 from job.making.catalogue import ImageCatalogue
 from job.making.food101_archive import Food101Archive
+from job.making.maker import make_tfrecords
 from job.making.outcomes import Workshop, outcomes_of_archive
 from job.making.preparation import prepare_records
 from job.making.spool import RecordSpool

@@ -15,9 +15,9 @@ from job import storage
 from job.contract import layout
 from job.contract.configs import PredictConfig
 from job.contract.exit_codes import ExitCode
-from job.prediction.predictor import predict
 from job.prediction.image_reader import REASONS
 from job.prediction.parts import decode_rows
+from job.prediction.predictor import predict
 from job.process import entry
 from tests.job.exported_model import make_model
 from tests.job.pictures import ORIENTATION, encoded, jpeg, scene, write_files

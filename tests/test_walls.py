@@ -36,7 +36,8 @@ FOR_LAUNCHER = (
 PURE_ROOMS = ("launcher.manifests", "launcher.diagnosis")
 NO_EFFECTS = (
     "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "itertools",
-    "ipaddress", "json", "math", "operator", "re", "string", "textwrap", "typing", "yaml",
+    "ipaddress", "json", "math", "operator", "re", "string", "textwrap", "typing", "urllib.parse",
+    "yaml",
     "job.contract", "launcher",
     "k8s",  # Reads the skeletons that are installed with the program: they never change.
 )  # fmt: skip

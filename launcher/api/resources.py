@@ -19,6 +19,16 @@ class Resource:
         """Group and version as an object's `apiVersion` has them."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def qualified(self) -> str:
+        """The kind as kubectl tells it from others of that name: tfjob.kubeflow.org."""
+        return ".".join(filter(None, (self.kind.lower(), self.group)))
+
+    @property
+    def collection(self) -> str:
+        """The collection as quotas and RBAC name it: tfjobs.kubeflow.org."""
+        return ".".join(filter(None, (self.plural, self.group)))
+
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Address a collection, an object or a part of one; every name is escaped."""
         parts = [f"/apis/{self.group}" if self.group else "/api", self.version]
@@ -66,9 +76,6 @@ LOCAL_QUEUES = Resource("kueue.x-k8s.io", "v1beta2", "localqueues", "LocalQueue"
 WORKLOADS = Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 POD_GROUPS = Resource("scheduling.volcano.sh", "v1beta1", "podgroups", "PodGroup")
 PLUGIN_POD_GROUPS = Resource("scheduling.x-k8s.io", "v1alpha1", "podgroups", "PodGroup")
-
-RUNNERS = (TFJOBS, JOBSETS, JOBS)
-"""The kinds that run something, in the order in which a name is looked up."""
 
 BY_KIND = {
     (resource.api_version, resource.kind): resource

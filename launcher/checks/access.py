@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 
-from launcher import backends
 from launcher.api import resources
 from launcher.api.daemon import start
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
@@ -49,7 +48,7 @@ def clock(subject: Subject) -> Iterator[Result]:
 
 def permissions(subject: Subject) -> Iterator[Result]:
     """You may do what the launcher does, asked of the server itself."""
-    kind = backends.load(subject.spec.backend).RESOURCE if subject.spec else resources.TFJOBS
+    kind = subject.kind.resource
     needed = [
         ("create", kind, ""), ("get", kind, ""), ("delete", kind, ""), ("patch", kind, ""),
         ("list", resources.PODS, ""), ("get", resources.PODS, "log"),

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from launcher import backends
+from launcher import kinds
 from launcher.api.backoff import Deadline
 from launcher.checks.objects import worker_pod
 from launcher.checks.preflight import Checked
@@ -72,7 +72,7 @@ def run(
     try:
         results = tuple(_follow(cluster, name, spec, Deadline(within_s)))
     finally:
-        cluster.delete(backends.load("job").RESOURCE, name, uid=made["metadata"]["uid"])
+        cluster.delete(kinds.JOB.resource, name, uid=made["metadata"]["uid"])
     return Checked(name="deep", results=results)
 
 

@@ -3,57 +3,50 @@
 import re
 from collections.abc import Iterator
 
+from launcher import kinds
 from launcher.api import resources
-from launcher.api.resources import Resource
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.errors import DeniedError, LauncherError
+from launcher.kinds import ClusterKind
 from launcher.manifests import yaml_text
 
-_CONTROLLERS = {
-    "tfjob": (resources.TFJOBS, "training-operator", "the training operator"),
-    "jobset": (resources.JOBSETS, "jobset-controller-manager", "JobSet"),
-}
-_ALTERNATIVES = {"tfjob": "jobset", "jobset": "tfjob"}
 _KUEUE_NAMESPACE = "kueue-system"
-_FRAMEWORKS = {
-    "tfjob": "kubeflow.org/tfjob",
-    "jobset": "jobset.x-k8s.io/jobset",
-    "job": "batch/job",
-}
-_ON_BY_DEFAULT = ("jobset", "job")
 
 
 def operator(subject: Subject) -> Iterator[Result]:
     """The job's kind is served, and its controller runs."""
-    backend = subject.spec.backend if subject.spec else "tfjob"
-    if backend not in _CONTROLLERS:
-        yield ok("Jobs are part of Kubernetes")
+    kind = subject.kind
+    if not kind.controller.deployment:
+        yield ok(f"{kind.plural} are part of Kubernetes")
         return
-    resource, deployment, name = _CONTROLLERS[backend]
-    if not subject.cluster.serves(resource):
-        other = _ALTERNATIVES[backend]
-        there = subject.cluster.serves(_CONTROLLERS[other][0])
-        way = f"use --backend {other}, which is there, or install" if there else "install"
-        yield failed(
-            f"{name} is not installed: the cluster does not know {resource.kind}s",
-            f"{way} it: k8s/README.md tells how",
-        )
+    if not subject.cluster.serves(kind.resource):
+        yield _missing(subject, kind)
         return
-    yield from _controller(subject, resource, deployment, name)
+    yield from _controller(subject, kind)
 
 
-def _controller(
-    subject: Subject, resource: Resource, deployment: str, name: str
-) -> Iterator[Result]:
+def _missing(subject: Subject, kind: ClusterKind) -> Result:
+    other = kinds.alternative(kind)
+    way = "install"
+    if other is not None and subject.cluster.serves(other.resource):
+        way = f"use --backend {other.name}, which is there, or install"
+    return failed(
+        f"{kind.controller.name} is not installed: the cluster does not know {kind.plural}",
+        f"{way} it: k8s/README.md tells how",
+    )
+
+
+def _controller(subject: Subject, kind: ClusterKind) -> Iterator[Result]:
+    deployment, name = kind.controller.deployment, kind.controller.name
     try:
         found = subject.cluster.list_all(
             resources.DEPLOYMENTS, everywhere=True, fields=f"metadata.name={deployment}"
         )
     except DeniedError:
-        yield ok(f"{resource.kind}s are served")  # its controller is not for everybody to see
+        yield ok(f"{kind.plural} are served")  # its controller is not for everybody to see
         return
     if not found:
-        yield unknown(f"{resource.kind}s are served; no deployment {deployment!r} can be seen")
+        yield unknown(f"{kind.plural} are served; no deployment {deployment!r} can be seen")
         return
     ready = (found[0].get("status") or {}).get("readyReplicas") or 0
     version = _version(found[0])
@@ -98,7 +91,7 @@ def queue(subject: Subject) -> Iterator[Result]:
     stopped = [c for c in conditions if c.get("type") == "Active" and c.get("status") == "False"]
     if stopped:
         yield warning(f"queue {name!r} is stopped: {stopped[0].get('message')}", "ask its owner")
-    yield from _handled(subject, spec.backend, name)
+    yield from _handled(subject, subject.kind, name)
 
 
 def _no_kueue(subject: Subject) -> Result:
@@ -110,28 +103,34 @@ def _no_kueue(subject: Subject) -> Result:
     return failed(f"this Kueue is too old: it does not serve {wanted}", "have it upgraded")
 
 
-def _handled(subject: Subject, backend: str, queue_name: str) -> Iterator[Result]:
+def _handled(subject: Subject, kind: ClusterKind, queue_name: str) -> Iterator[Result]:
     """Since 0.19 Kueue's default configuration leaves TFJobs out, and says nothing."""
-    framework = _FRAMEWORKS[backend]
-    kind = {"tfjob": "TFJobs", "jobset": "JobSets", "job": "Jobs"}[backend]
     enabled = _frameworks(subject)
     if enabled is None:
-        if backend in _ON_BY_DEFAULT or _seen(subject, framework):
+        if kind.queued_by_default or _seen(subject, kind):
             yield ok(f"queue {queue_name!r} is there")
         else:
             yield warning(
-                f"it cannot be seen whether Kueue handles {kind}: by default it does not, and the "
-                "job would stay suspended for ever",
-                "use --backend jobset with queues",
+                f"it cannot be seen whether Kueue handles {kind.plural}: by default it does not, "
+                "and the job would stay suspended for ever",
+                _other_queued(kind),
             )
-    elif framework in enabled:
-        yield ok(f"queue {queue_name!r} takes {kind}")
+    elif kind.queue_framework in enabled:
+        yield ok(f"queue {queue_name!r} takes {kind.plural}")
     else:
         yield failed(
-            f"Kueue does not handle {kind} here ({framework} is switched off): the job would stay "
-            "suspended for ever",
-            "use --backend jobset" if backend == "tfjob" else "have the kind switched on in Kueue",
+            f"Kueue does not handle {kind.plural} here ({kind.queue_framework} is switched off): "
+            "the job would stay suspended for ever",
+            _other_queued(kind),
         )
+
+
+def _other_queued(kind: ClusterKind) -> str:
+    """Say what to do where Kueue leaves a kind alone."""
+    other = kinds.alternative(kind)
+    if other is None or kind.queued_by_default:
+        return "have the kind switched on in Kueue"
+    return f"use --backend {other.name} with queues"
 
 
 def _frameworks(subject: Subject) -> list[str] | None:
@@ -147,12 +146,11 @@ def _frameworks(subject: Subject) -> list[str] | None:
         return None
 
 
-def _seen(subject: Subject, framework: str) -> bool:
+def _seen(subject: Subject, kind: ClusterKind) -> bool:
     """Whether Kueue has taken note of another job of this kind."""
-    kind = {"kubeflow.org/tfjob": "TFJob"}.get(framework, "")
     try:
         workloads = subject.cluster.list_all(resources.WORKLOADS)
     except LauncherError:
         return False
     owners = [owner for item in workloads for owner in item["metadata"].get("ownerReferences", [])]
-    return any(owner.get("kind") == kind for owner in owners)
+    return any(owner.get("kind") == kind.resource.kind for owner in owners)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from job.contract.wording import many
+from launcher import kinds
 from launcher.api import resources
 from launcher.api.errors import KindMissingError
 from launcher.checks.result import Result, Subject, failed, ok, warning
@@ -123,7 +124,7 @@ def name(subject: Subject) -> Iterator[Result]:
         yield failed(what, f"choose {mend}" if mend else "choose another --name")
         return
     if there is None:
-        others = [r for r in resources.RUNNERS if r is not resources.of(subject.manifest)]
+        others = [kind.resource for kind in kinds.IN_CLUSTER if kind is not subject.kind]
         taken = [r.kind for r in others if subject.cluster.find(r, subject.spec.name)]
         if taken:
             yield failed(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from job.contract.errors import JobError
+from launcher import kinds
 from launcher.api.daemon import start
 from launcher.checks.result import Result, Subject, unknown
 from launcher.describe.spec import JobSpec
@@ -62,11 +63,9 @@ def subject_of(
     cluster: "Cluster", spec: JobSpec | None, manifest: dict[str, Any] | None
 ) -> Subject:
     """Describe what is to be checked; without a job only the cluster is."""
-    from launcher import backends
-
     if spec is None or manifest is None:
         return Subject(cluster=cluster)
-    job = backends.load(spec.backend).read(manifest)
+    job = kinds.of_object(manifest["kind"]).read(manifest)
     return Subject(cluster=cluster, spec=spec, manifest=manifest, job=job)
 
 

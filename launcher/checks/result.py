@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from launcher import kinds
 from launcher.describe.spec import JobSpec
+from launcher.kinds import ClusterKind
 from launcher.observe.state import Job
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ class Subject:
     manifest: dict[str, Any] | None = None
     job: Job | None = None
     """The manifest as it will be observed."""
+
+    @property
+    def kind(self) -> ClusterKind:
+        """What the job is in the cluster; without a job, the default."""
+        backend = self.spec.backend if self.spec else kinds.TFJOB
+        return backend if isinstance(backend, ClusterKind) else kinds.TFJOB
 
 
 @dataclass(frozen=True, kw_only=True)

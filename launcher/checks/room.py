@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from launcher import kinds
 from launcher.api import resources
 from launcher.api.daemon import start
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
@@ -50,8 +51,8 @@ def _needs(job: Job, key: str) -> float | None:
     if key in ("pods", "count/pods"):
         return float(job.workers)
     if key.startswith("count/"):
-        group = {"TFJob": "tfjobs.kubeflow.org", "JobSet": "jobsets.jobset.x-k8s.io"}
-        return 1.0 if key == f"count/{group.get(job.kind, 'jobs.batch')}" else None
+        own = kinds.of_object(job.kind).resource.collection
+        return 1.0 if key == f"count/{own}" else None
     resource = key.removeprefix("requests.").removeprefix("limits.")
     amount = job.resources.get(resource)
     return None if amount is None else amount * job.workers

@@ -29,13 +29,14 @@
 
 What `submit` and its kin call, and what the modules behind the call promise:
 
-    launcher.backends.load(name)   -> the module launcher.backends.<name>: tfjob, jobset, job, local
-        .submit(cluster, manifests, *, dry_run=False) -> list of the objects as the server has them
+    launcher.sending.submit.submit(spec, options, context) -> exit code
+        to the cluster (`launcher.sending.to_cluster.submit`) or here
+        (`launcher.local.backend.submit`), which have the same signature
+    launcher.sending.submission.submit(cluster, manifests, *, dry_run=False) -> list of objects
         `manifests` is what `launcher.manifests.render.render(spec)` gave: plain dicts, the job
         first, then its companions, which get an ownerReference to it. A half-made submission
         cleans up after itself. Same name and same spec (annotation `food101/spec-hash`): nothing
         is sent, the object is returned; other spec: ConflictError with the diff.
-    launcher.local.backend.submit(spec, context) -> exit code of the job's processes
     launcher.checks.preflight.require(spec, manifests, cluster, context.output, skip=(...)) -> None
         runs the checks, prints warnings, raises LauncherError if one failed
     launcher.commands.logs.follow(name, context) -> None

@@ -26,17 +26,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     cluster, output = context.cluster(), context.output
     for name in args.name:
-        module, item = gather.find(cluster, name)
-        job = module.read(item)
+        kind, item = gather.find(cluster, name)
+        job = kind.read(item)
         if job.over or job.cancelled:
             word = "cancelled already" if job.cancelled else "over already"
             output.print(f"{output.style(job.name)} is {word}")
             continue
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        suspend.set_suspended(cluster, module, job, True, cancelled=now)
+        suspend.set_suspended(cluster, kind, job, True, cancelled=now)
         if not args.no_wait:
             output.note(f"waiting for the workers of {job.name} to save a checkpoint and leave")
-            suspend.wait_for_pods(cluster, module, job)
+            suspend.wait_for_pods(cluster, kind, job)
         output.print(f"{output.style(job.name)} cancelled")
         if job.run:
             output.print(f"  go on from its checkpoint: launcher resume {job.name}")

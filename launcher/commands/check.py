@@ -78,9 +78,7 @@ def _job(args: argparse.Namespace, context: Context) -> "tuple[Training | None, 
     from launcher.describe import training
 
     settings = context.settings
-    backend = training.choose_backend(settings, has_cluster=True)
-    if backend == "local":
-        raise UsageError("the local backend needs no check of a cluster; --backend tfjob or jobset")
+    backend = training.choose_cluster_kind(settings)
     try:
         job = training.prepare(
             settings, args.job_flags, name=args.name or "", run=args.run or "",

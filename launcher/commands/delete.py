@@ -28,15 +28,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
     cluster, output = context.cluster(), context.output
     for name in args.name:
         try:
-            module, item = gather.find(cluster, name)
+            kind, item = gather.find(cluster, name)
         except NotFoundError:
             if not args.ignore_not_found:
                 raise
             continue
-        job = module.read(item)
-        cluster.delete(module.RESOURCE, job.name, uid=job.uid)
+        job = kind.read(item)
+        cluster.delete(kind.resource, job.name, uid=job.uid)
         if args.wait:
-            suspend.wait_for_pods(cluster, module, job)
+            suspend.wait_for_pods(cluster, kind, job)
         output.print(f"{output.style(job.name)} deleted")
         if job.run:
             output.note(f"what it wrote stays: {job.run}")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from launcher.context import Context
-from launcher.errors import NotFoundError, UsageError
+from launcher.errors import NotFoundError
 from launcher.settings import arguments
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.manifests.render import render
 
     settings = context.settings
-    backend = training.choose_backend(settings, has_cluster=True)
-    if backend == "local":
-        raise UsageError("the local backend has no manifest; choose --backend tfjob or jobset")
+    backend = training.choose_cluster_kind(settings)
     other = args.job or args.name or ""
     job = training.prepare(
         settings, args.job_flags, name=args.name or other, run=args.run or "",
@@ -54,12 +52,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _against_cluster(name: str, manifest: dict[str, object], context: Context) -> list[str] | None:
     """Compare with the object of that name, of whatever kind; None if there is none."""
-    from launcher.api import resources
+    from launcher import kinds
     from launcher.manifests.differences import differences
 
     cluster = context.cluster()
-    for resource in (resources.TFJOBS, resources.JOBSETS):
-        there = cluster.find(resource, name)
+    for kind in kinds.TRAINING:
+        there = cluster.find(kind.resource, name)
         if there is None:
             continue
         if there["kind"] != manifest["kind"]:

@@ -21,8 +21,6 @@ examples:
   launcher list -A -o wide
   launcher list -l food101/run-id=3f2a91c0d4e5"""
 
-_KINDS = {"TFJob": "tfjob.kubeflow.org", "JobSet": "jobset.jobset.x-k8s.io", "Job": "job.batch"}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which jobs."""
@@ -35,13 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the table."""
+    from launcher import kinds
     from launcher.observe import gather, phase, views
 
     cluster, output = context.cluster(), context.output
     jobs = gather.list_jobs(cluster, everywhere=args.all_namespaces, selector=args.selector)
     if args.output == "name":
         for job in jobs:
-            output.print(output.style(f"{_KINDS[job.kind]}/{job.name}"))
+            kind = kinds.of_object(job.kind)
+            output.print(output.style(f"{kind.resource.qualified}/{job.name}"))
         return 0
     pods = _pods(cluster, everywhere=args.all_namespaces)
     found = [(job, pods[job.namespace, job.name]) for job in jobs]

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _from_archive(args, selection, context)
     cluster = context.cluster()
     try:
-        module, item = gather.find(cluster, args.name)
+        kind, item = gather.find(cluster, args.name)
     except NotFoundError as error:
         if args.follow or not context.settings.run_root:
             raise
@@ -73,9 +73,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.follow:
         _follow(args.name, context, selection, timestamps=args.timestamps)
         return 0
-    job = module.read(item)
+    job = kind.read(item)
     if args.attempt is None:
-        found = cluster.list_all(resources.PODS, labels=f"{module.POD_LABEL}={job.name}")
+        found = cluster.list_all(resources.PODS, labels=kind.pods_of(job))
         pods = [reading.pod(pod) for pod in found]
         lines = logs.until_now(cluster, pods, selection, previous=args.previous)
         if _print(lines, context, timestamps=args.timestamps):
@@ -147,9 +147,9 @@ def _follow(name: str, context: Context, selection: "Selection", *, timestamps: 
     from launcher.observe import gather, logs
 
     cluster = context.cluster()
-    module, item = gather.find(cluster, name)
-    job = module.read(item)
-    follower = logs.Follower(cluster, module, job, selection, context.output.note)
+    kind, item = gather.find(cluster, name)
+    job = kind.read(item)
+    follower = logs.Follower(cluster, kind, job, selection, context.output.note)
     _print(follower.lines(), context, timestamps=timestamps)
 
 

@@ -3,7 +3,6 @@
 import argparse
 
 from launcher.context import Context
-from launcher.errors import UsageError
 from launcher.settings import arguments
 
 NAME = "render"
@@ -24,9 +23,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.describe import training
     from launcher.manifests.render import render
 
-    backend = training.choose_backend(context.settings, has_cluster=True)
-    if backend == "local":
-        raise UsageError("the local backend has no manifest; choose --backend tfjob or jobset")
+    backend = training.choose_cluster_kind(context.settings)
     job = training.prepare(
         context.settings,
         args.job_flags,

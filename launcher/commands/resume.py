@@ -35,26 +35,29 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.describe import resumption, summary, training
     from launcher.describe.cpu_speed import gflops_per_core
     from launcher.describe.estimate import estimate
+    from launcher.kinds import ClusterKind
     from launcher.sending import submit
+    from launcher.sending.options import from_args
 
     if args.run:
         raise UsageError("resume writes into the same run directory; leave --run out")
     earlier, old_name = _earlier(args, context)
     settings = resumption.with_flags(earlier.settings, args, context.settings)
     run_dir = earlier.config.run
-    has_cluster = submit.has_cluster(args, context)
-    backend = training.choose_backend(settings, has_cluster=has_cluster)
-    asks = backend != "local" and args.dry_run != "client"
+    options = from_args(args)
+    backend = training.choose_backend(settings, has_cluster=submit.has_cluster(options, context))
+    in_cluster = isinstance(backend, ClusterKind)
+    asks = in_cluster and options.dry_run != "client"
     job = training.prepare(
         settings,
         resumption.trainer_flags(earlier.config, args.data, args.job_flags),
         name=args.name or _free_name(old_name, context, asks=asks),
         run=run_dir,
-        namespace="" if backend == "local" else context.namespace,
+        namespace=context.namespace if in_cluster else "",
         backend=backend,
-        with_facts=args.dry_run != "client",
+        with_facts=options.dry_run != "client",
     )
-    if args.dry_run != "client" and not args.output:
+    if options.introduces:
         output = context.output
         _, where = resumption.where_it_goes_on(run_dir)
         output.print(f"{output.style(job.spec.name, 'bold')} goes on {output.style(where)}")
@@ -63,9 +66,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         needs = estimate(job.spec, job.config, job.facts, gflops_per_core(job.spec))
         output.facts(summary.training_rows(job.spec, job.config, job.facts, needs))
         output.stdout.flush()
-    if backend == "local":
-        return submit.run_here(job.spec, args, context)
-    return submit.send(job.spec, args, context)
+    return submit.submit(job.spec, options, context)
 
 
 def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]":
@@ -77,11 +78,11 @@ def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]
         run_dir = run_paths.run_directory(args.what, context).rstrip("/")
         return resumption.from_run(run_dir, context.settings), run_dir.rpartition("/")[2]
     try:
-        module, item = gather.find(context.cluster(), args.what)
+        kind, item = gather.find(context.cluster(), args.what)
     except NotFoundError:
         run_dir = run_paths.run_directory(args.what, context)
         return resumption.from_run(run_dir, context.settings), args.what
-    job = module.read(item)
+    job = kind.read(item)
     if job.component != "train":
         raise UsageError(f"{job.name} is no training job ({job.component}); submit it again")
     if job.suspended and not job.cancelled and not job.over:
@@ -91,7 +92,7 @@ def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]
             f"{job.name} is not over, and two jobs must not write into one run directory; stop it "
             f"first: launcher cancel {job.name}"
         )
-    return resumption.from_object(item, module.pod_spec(item)), job.name
+    return resumption.from_object(item, kind.pod_spec(item)), job.name
 
 
 def _free_name(old: str, context: Context, *, asks: bool) -> str:

@@ -8,6 +8,7 @@ from launcher.settings import arguments
 
 if TYPE_CHECKING:
     from launcher.describe.training import Training
+    from launcher.kinds import ClusterKind
 
 NAME = "submit"
 HELP = "Start a training job."
@@ -30,44 +31,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
     from launcher.describe import training
+    from launcher.kinds import ClusterKind
     from launcher.sending import submit
+    from launcher.sending.options import from_args
 
-    settings = context.settings
-    backend = training.choose_backend(settings, has_cluster=submit.has_cluster(args, context))
-    if settings.backend == "auto" and backend != "local" and args.dry_run != "client":
+    settings, options = context.settings, from_args(args)
+    backend = training.choose_backend(settings, has_cluster=submit.has_cluster(options, context))
+    is_free = settings.backend == "auto" and options.dry_run != "client"
+    if is_free and isinstance(backend, ClusterKind):
         backend = _installed(backend, context)
+    in_cluster = isinstance(backend, ClusterKind)
     job = training.prepare(
         settings,
         args.job_flags,
         name=args.name or "",
         run=args.run or "",
-        namespace="" if backend == "local" else context.namespace,
+        namespace=context.namespace if in_cluster else "",
         backend=backend,
-        with_facts=args.dry_run != "client",
+        with_facts=options.dry_run != "client",
     )
-    if settings.backend == "auto" and backend == "local":
+    if settings.backend == "auto" and not in_cluster:
         context.output.note("no cluster is configured, so this runs here (--backend local)")
-    if args.dry_run != "client" and not args.output:
+    if options.introduces:
         _introduce(job, context)
-    if backend == "local":
-        return submit.run_here(job.spec, args, context)
-    return submit.send(job.spec, args, context)
+    return submit.submit(job.spec, options, context)
 
 
-def _installed(backend: str, context: Context) -> str:
+def _installed(preferred: "ClusterKind", context: Context) -> "ClusterKind":
     """Take the other kind where the cluster does not have the preferred one."""
-    from launcher.api import resources
+    from launcher import kinds
 
-    kinds = {"tfjob": resources.TFJOBS, "jobset": resources.JOBSETS}
-    cluster = context.cluster()
-    other = "jobset" if backend == "tfjob" else "tfjob"
-    if not cluster.serves(kinds[backend]) and cluster.serves(kinds[other]):
+    cluster, other = context.cluster(), kinds.alternative(preferred)
+    if other and not cluster.serves(preferred.resource) and cluster.serves(other.resource):
         context.output.note(
-            f"note: the cluster has no {kinds[backend].kind}s, so this becomes a "
-            f"{kinds[other].kind} (--backend {other})"
+            f"note: the cluster has no {preferred.plural}, so this becomes {other.phrase} "
+            f"(--backend {other.name})"
         )
         return other
-    return backend
+    return preferred
 
 
 def _introduce(job: "Training", context: Context) -> None:

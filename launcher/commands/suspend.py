@@ -25,16 +25,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.sending import suspend
 
     cluster, output = context.cluster(), context.output
-    module, item = gather.find(cluster, args.name)
-    job = module.read(item)
+    kind, item = gather.find(cluster, args.name)
+    job = kind.read(item)
     if job.over:
         raise LauncherError(f"{job.name} is over; there is nothing to suspend")
-    suspend.set_suspended(cluster, module, job, True)
+    suspend.set_suspended(cluster, kind, job, True)
     if args.no_wait:
         output.print(f"{output.style(job.name)} is being suspended")
         return 0
     output.note("waiting for the workers to save a checkpoint and leave")
-    if not suspend.wait_for_pods(cluster, module, job):
+    if not suspend.wait_for_pods(cluster, kind, job):
         output.warn(f"some workers of {job.name} have not left yet; launcher status {job.name}")
     output.print(f"{output.style(job.name)} suspended; launcher unsuspend {job.name} lets it go on")
     return 0

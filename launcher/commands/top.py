@@ -26,9 +26,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.observe import gather, reading
 
     cluster, output = context.cluster(), context.output
-    module, item = gather.find(cluster, args.name)
-    job = module.read(item)
-    selector = f"{module.POD_LABEL}={job.name}"
+    kind, item = gather.find(cluster, args.name)
+    job = kind.read(item)
+    selector = kind.pods_of(job)
     pods = [reading.pod(each) for each in cluster.list_all(resources.PODS, labels=selector)]
     if not pods:
         raise NotFoundError(f"{job.name} has no pods; `launcher why {job.name}` says why")

@@ -20,8 +20,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.sending import suspend
 
     cluster, output = context.cluster(), context.output
-    module, item = gather.find(cluster, args.name)
-    job = module.read(item)
+    kind, item = gather.find(cluster, args.name)
+    job = kind.read(item)
     if job.over:
         raise LauncherError(
             f"{job.name} is over; `launcher resume {job.name}` makes a new job from its checkpoint"
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not job.suspended and (workload is None or workload.active):
         output.print(f"{output.style(job.name)} is not suspended")
         return 0
-    suspend.set_suspended(cluster, module, job, False)
+    suspend.set_suspended(cluster, kind, job, False)
     how = f"lines up in queue {job.queue} again" if workload else "goes on"
     output.print(f"{output.style(job.name)} {how}; launcher status {job.name} shows it")
     return 0

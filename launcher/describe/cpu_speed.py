@@ -17,7 +17,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 def gflops_per_core(spec: JobSpec) -> float:
     """Give the speed of one core of a job's workers, in GFLOP/s; right within a factor of two."""
-    if spec.backend != "local":
+    if spec.in_cluster:
         return CLOUD_GFLOPS
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return _APPLE_GFLOPS

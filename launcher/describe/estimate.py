@@ -152,7 +152,7 @@ def flops_per_image(config: TrainConfig, classes: int) -> float:
 
 def _memory_limit(spec: JobSpec) -> int | None:
     if not spec.resources.gpus:
-        return None if spec.backend == "local" else spec.resources.memory_bytes
+        return spec.resources.memory_bytes if spec.in_cluster else None
     known = accelerators.KNOWN.get(spec.scheduling.accelerator)
     return round(known.memory_gib * units.GIB) if known else None
 

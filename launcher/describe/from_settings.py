@@ -5,6 +5,7 @@ from typing import Any
 
 from launcher.describe import provenance
 from launcher.describe.spec import JobSpec, Resources, Scheduling
+from launcher.kinds import Kind
 from launcher.manifests import units
 from launcher.settings.fields import Settings
 
@@ -15,7 +16,7 @@ def assemble(
     name: str,
     namespace: str,
     kind: str,
-    backend: str,
+    backend: Kind,
     args: Sequence[str],
     output: str,
     workers: int,

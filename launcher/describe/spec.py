@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from launcher.errors import UsageError
+from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import labels, names
 
 MODULES = {
@@ -20,14 +21,6 @@ MODULES = {
     "predict": "job.predict",
 }
 """The kinds of jobs, and the module that each runs."""
-
-BACKENDS = {
-    "train": ("tfjob", "jobset", "local"),
-    "make-tfrecords": ("job", "local"),
-    "evaluate": ("job", "local"),
-    "export": ("job", "local"),
-    "predict": ("job", "local"),
-}
 
 RESERVED_ENV = (
     "TF_CONFIG", "JOB_COMPLETION_INDEX", "JOBSET_NAME", "REPLICATED_JOB_NAME",
@@ -105,7 +98,7 @@ class JobSpec:
     name: str
     namespace: str
     kind: str
-    backend: str
+    backend: Kind
     image: str
     args: tuple[str, ...]
     """Flags of the module, without those that tell the tasks apart."""
@@ -128,12 +121,11 @@ class JobSpec:
     provenance: Provenance
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS[self.kind]:
-            raise UsageError(f"{self.kind} cannot run on the {self.backend} backend")
+        self.backend.check_runs(self.kind)
         if not 1 <= self.workers <= 10_000:
             raise UsageError(f"workers must be between 1 and 10000, not {self.workers}")
         names.check_job_name(self.name, self.backend, self.workers)
-        if self.backend != "local":
+        if self.in_cluster:
             self._check_for_cluster()
         _check_env(self.env, self.secret_env)
         _check_labels(self.labels, self.annotations)
@@ -147,6 +139,11 @@ class JobSpec:
         ):
             if name:
                 names.check_object_name(name, what)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether pods run it; else this machine does."""
+        return isinstance(self.backend, ClusterKind)
 
     @property
     def module(self) -> str:
@@ -173,7 +170,7 @@ class JobSpec:
     @property
     def fingerprint(self) -> str:
         """Hash of everything but where the job comes from: the same hash is the same job."""
-        values = dataclasses.asdict(self)
+        values = dataclasses.asdict(self) | {"backend": self.backend.name}
         del values["provenance"]
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -7,15 +7,13 @@ from launcher.describe.estimate import Estimate
 from launcher.describe.spec import JobSpec
 from launcher.manifests import units
 
-_KINDS = {"tfjob": "a TFJob", "jobset": "a JobSet", "job": "a Job", "local": "local processes"}
-
 
 def training_rows(
     spec: JobSpec, config: TrainConfig, facts: DatasetFacts, estimate: Estimate
 ) -> list[tuple[str, str]]:
     """Describe a training job as (what, text)."""
     rows = [("runs", _size(spec))]
-    if spec.backend != "local":
+    if spec.in_cluster:
         rows.append(("image", _image(spec.image)))
     rows += [
         ("data", f"{config.data} ({facts.train_examples:,} training images, {facts.source})"),
@@ -40,13 +38,13 @@ def _size(spec: JobSpec) -> str:
     each = many(resources.gpus, "GPU")
     if not resources.gpus:
         each = f"{resources.millicpus / 1000:g} CPUs"
-    if spec.backend == "local":
+    if not spec.in_cluster:
         each = "this machine's CPUs" if not resources.gpus else each
     where = [word for word in (spec.scheduling.accelerator, "spot" * spec.scheduling.spot) if word]
     details = f" ({', '.join(where)})" if where else ""
     queue = f" in queue {spec.scheduling.queue}" if spec.scheduling.queue else ""
     workers = many(spec.workers, "worker")
-    return f"{workers} x {each}{details}, as {_KINDS[spec.backend]}{queue}"
+    return f"{workers} x {each}{details}, as {spec.backend.phrase}{queue}"
 
 
 def _image(image: str) -> str:
@@ -77,6 +75,6 @@ def _time(estimate: Estimate, spec: JobSpec) -> str:
     total_s = max(1.0, estimate.steps * step_s)
     each = f"{step_s:.2g}" if step_s < 100 else f"{step_s:,.0f}"
     text = f"about {units.format_seconds(total_s)} ({each} s per step)"
-    if spec.backend != "local" and total_s > spec.max_duration_s:
+    if spec.in_cluster and total_s > spec.max_duration_s:
         text += f", LONGER than --max-duration {units.format_seconds(spec.max_duration_s)}"
     return f"{text}, assuming {', '.join(estimate.assumptions)}"

@@ -12,6 +12,7 @@ from launcher.describe.from_settings import assemble
 from launcher.describe.spec import JobSpec
 from launcher.describe.training import with_cache
 from launcher.errors import UsageError
+from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import names, units
 from launcher.settings.fields import Settings
 
@@ -29,7 +30,7 @@ def prepare(
     output: str,
     name: str,
     namespace: str,
-    backend: str,
+    backend: Kind,
     tasks: int = 1,
     gpus: int = 0,
 ) -> JobSpec:
@@ -42,7 +43,7 @@ def prepare(
         output: The directory that the job writes.
         name: Name of the job; empty makes one from the configuration.
         namespace: Where the job runs.
-        backend: `job` or `local`.
+        backend: What runs it: `kinds.JOB` or `kinds.LOCAL`.
         tasks: Pods that share the work.
         gpus: GPUs of each of them.
 
@@ -51,16 +52,17 @@ def prepare(
     """
     name = name or provenance.name_for(kind, dataclasses.asdict(config), settings.image, tasks)
     names.check_job_name(name, backend, tasks)
-    if backend != "local":
+    in_cluster = isinstance(backend, ClusterKind)
+    if in_cluster:
         _check_remote(config, output)
     resources = sizing.worker_resources(
         settings,
         gpus=gpus,
         least_memory_bytes=_CPU_MEMORY_BYTES,
-        cache_bytes=_cache_bytes(settings, config, backend),
+        cache_bytes=_cache_bytes(settings, config, in_cluster=in_cluster),
         scratch_bytes=_scratch_bytes(kind),
     )
-    if backend != "local" and hasattr(config, "cache_dir"):
+    if in_cluster and hasattr(config, "cache_dir"):
         config = with_cache(config, resources.cache_bytes)
     return assemble(
         settings,
@@ -92,8 +94,8 @@ def _check_remote(config: Any, output: str) -> None:
             )
 
 
-def _cache_bytes(settings: Settings, config: Any, backend: str) -> int:
-    if backend == "local" or settings.cache_size or not getattr(config, "data", ""):
+def _cache_bytes(settings: Settings, config: Any, *, in_cluster: bool) -> int:
+    if not in_cluster or settings.cache_size or not getattr(config, "data", ""):
         return 4 * units.GIB
     return sizing.cache_bytes(dataset_facts.read(config.data).shard_bytes)
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from job.contract import flags
 from job.contract.configs import TrainConfig
 from job.process.cores import available_cores
+from launcher import kinds
 from launcher.describe import dataset_facts, provenance, sizing
 from launcher.describe.dataset_facts import DatasetFacts
 from launcher.describe.from_settings import assemble
 from launcher.describe.spec import JobSpec
 from launcher.errors import NotFoundError, UsageError
+from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import names
 from launcher.settings.fields import Settings
 
@@ -34,17 +36,32 @@ class Training:
     facts: DatasetFacts
 
 
-def choose_backend(settings: Settings, *, has_cluster: bool) -> str:
+def choose_backend(settings: Settings, *, has_cluster: bool) -> Kind:
     """Resolve `auto`: local without a cluster, JobSet for spot nodes and queues, else TFJob.
 
     A TFJob fails for good when one pod is evicted, and Kueue does not handle TFJobs unless it is
     told to; a JobSet restarts as a whole and is queued by default.
     """
     if settings.backend != "auto":
-        return settings.backend
+        return kinds.named(settings.backend)
     if not has_cluster:
-        return "local"
-    return "jobset" if settings.spot or settings.queue else "tfjob"
+        return kinds.LOCAL
+    return kinds.JOBSET if settings.spot or settings.queue else kinds.TFJOB
+
+
+def choose_cluster_kind(settings: Settings) -> ClusterKind:
+    """Resolve `auto` for whoever needs a manifest, as if there were a cluster.
+
+    Raises:
+        UsageError: The settings say `local`.
+    """
+    backend = choose_backend(settings, has_cluster=True)
+    if not isinstance(backend, ClusterKind):
+        raise UsageError(
+            f"the {backend.name} backend has no manifest; choose --backend "
+            + " or ".join(kind.name for kind in kinds.TRAINING)
+        )
+    return backend
 
 
 def prepare(
@@ -54,7 +71,7 @@ def prepare(
     name: str,
     run: str,
     namespace: str,
-    backend: str,
+    backend: Kind,
     with_facts: bool,
 ) -> Training:
     """Check everything and describe the job.
@@ -65,9 +82,10 @@ def prepare(
         UsageError, ConfigError: A setting or a trainer flag cannot work.
         NotFoundError: The job is to run here, and here is no dataset.
     """
-    settings = _with_cpus_on_this_machine(settings, backend)
+    in_cluster = isinstance(backend, ClusterKind)
+    settings = settings if in_cluster else _with_cpus_on_this_machine(settings)
     workers, gpus = sizing.divide_gpus(settings)
-    if backend == "local" and gpus and not _has_gpus():
+    if not in_cluster and gpus and not _has_gpus():
         raise UsageError(
             f"this machine has no GPU, and the job asks for {workers * gpus}: --gpus 0 trains on "
             "its CPUs; a cluster needs a kubeconfig (KUBECONFIG, --kubeconfig)"
@@ -79,12 +97,13 @@ def prepare(
     )
     names.check_job_name(name, backend, workers)
     if config.run == _NO_RUN_YET:
-        config = dataclasses.replace(config, run=_default_run(settings, name, backend))
-    if backend != "local":
+        run = _default_run(settings, name, in_cluster=in_cluster)
+        config = dataclasses.replace(config, run=run)
+    if in_cluster:
         _check_remote(config)
-    needed = with_facts or (backend != "local" and not settings.cache_size)
+    needed = with_facts or (in_cluster and not settings.cache_size)
     facts = dataset_facts.read(config.data) if needed else dataset_facts.FOOD101
-    if backend == "local" and facts.missing:
+    if not in_cluster and facts.missing:
         raise NotFoundError(
             f"there is no dataset in {config.data}; make one from images: launcher make-tfrecords "
             f"--backend local --source IMAGES --output {config.data}"
@@ -92,9 +111,8 @@ def prepare(
     return Training(_spec(settings, config, facts, name, namespace, backend), config, facts)
 
 
-def _with_cpus_on_this_machine(settings: Settings, backend: str) -> Settings:
-    asked = (settings.gpus, settings.gpus_per_worker)
-    if backend == "local" and asked == (None, None):
+def _with_cpus_on_this_machine(settings: Settings) -> Settings:
+    if (settings.gpus, settings.gpus_per_worker) == (None, None):
         return dataclasses.replace(settings, gpus=0)
     return settings
 
@@ -126,10 +144,10 @@ def _flag_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _default_run(settings: Settings, name: str, backend: str) -> str:
+def _default_run(settings: Settings, name: str, *, in_cluster: bool) -> str:
     if settings.run_root:
         return f"{settings.run_root.rstrip('/')}/{name}"
-    if backend == "local":
+    if not in_cluster:
         return f"runs/{name}"
     raise UsageError("no run directory: give --run gs://…, or put run_root into launcher.yaml")
 
@@ -150,21 +168,20 @@ def _spec(
     facts: DatasetFacts,
     name: str,
     namespace: str,
-    backend: str,
+    backend: Kind,
 ) -> JobSpec:
+    in_cluster = isinstance(backend, ClusterKind)
     workers, gpus = sizing.divide_gpus(settings)
     per_replica = config.global_batch_size // (workers * max(gpus, 1))
     resources = sizing.worker_resources(
         settings,
         gpus=gpus,
-        cpu_millicpus=_own_millicpus(workers)
-        if backend == "local"
-        else sizing.CPU_WORKER_MILLICPUS,
+        cpu_millicpus=sizing.CPU_WORKER_MILLICPUS if in_cluster else _own_millicpus(workers),
         least_memory_bytes=sizing.training_memory_bytes(config, per_replica, value_bytes=4),
         cache_bytes=sizing.cache_bytes(facts.shard_bytes),
         scratch_bytes=sizing.scratch_bytes(config),
     )
-    if backend != "local":
+    if in_cluster:
         config = with_cache(config, resources.cache_bytes)
     return assemble(
         settings,

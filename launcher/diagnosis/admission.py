@@ -3,7 +3,9 @@
 import re
 
 from job.contract.wording import many
+from launcher import kinds
 from launcher.diagnosis.finding import Finding, clip, quote, waiting_for
+from launcher.kinds import ClusterKind
 from launcher.manifests import labels
 from launcher.observe.state import Event, State
 
@@ -77,12 +79,18 @@ def kueue_ignores(state: State) -> Finding | None:
         sentence=f"Kueue does not handle {job.kind}s here: after {waiting_for(state)} it has made "
         f"no Workload for {job.name}, which stays suspended for ever.",
         evidence=(f"queue {job.queue!r} is there; no Workload is owned by {job.name}",),
-        mend=(
-            "submit it as a JobSet, which Kueue handles by default: --backend jobset"
-            if job.kind == "TFJob"
-            else "ask the administrator to add the kind to Kueue's integrations",
-            "or have the administrator switch kubeflow.org/tfjob on in Kueue's configuration",
-        ),
+        mend=_mend_ignored(kinds.of_object(job.kind)),
+    )
+
+
+def _mend_ignored(kind: ClusterKind) -> tuple[str, ...]:
+    other = kinds.alternative(kind)
+    switch = f"switch {kind.queue_framework} on in Kueue's configuration"
+    if other is None or kind.queued_by_default:
+        return (f"have the administrator {switch}",)
+    return (
+        f"submit it as {other.phrase}, which Kueue handles by default: --backend {other.name}",
+        f"or have the administrator {switch}",
     )
 
 
@@ -247,9 +255,7 @@ def unattended(state: State) -> Finding | None:
         return None
     if state.age_s(job.created) < _NOTICED_AFTER_S:
         return None
-    controller = {
-        "TFJob": "the training operator", "JobSet": "the JobSet controller",
-    }.get(job.kind, "the Job controller")  # fmt: skip
+    controller = kinds.of_object(job.kind).controller.name
     return Finding(
         situation="controller-silent",
         level="failed",

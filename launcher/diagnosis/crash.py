@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from job.contract.exit_codes import ExitCode
+from launcher import kinds
 from launcher.diagnosis.finding import clip
 from launcher.observe.state import Event, Pod, State, Time
 
@@ -78,7 +79,8 @@ def remembered_crash(state: State) -> Crash | None:
 
 
 def _told_by_operator(event: Event, state: State) -> Crash | None:
-    match = _OPERATOR_SAID.match(event.message) if event.kind == "TFJob" else None
+    tells = event.kind == state.job.kind and kinds.of_object(event.kind).restart_reason
+    match = _OPERATOR_SAID.match(event.message) if tells else None
     if match is None:
         return None
     # Events are read as one line each: of an error's line only the beginning can be found.

@@ -6,6 +6,7 @@ import math
 from job.contract import exit_codes
 from job.contract.exit_codes import ExitCode
 from job.contract.wording import many
+from launcher import kinds
 from launcher.diagnosis import disruption, running
 from launcher.diagnosis.crash import Crash, first_crash, remembered_crash
 from launcher.diagnosis.finding import Finding, clip, names, quote
@@ -100,7 +101,7 @@ def _failed(state: State) -> Finding | None:
     permanent = crash is not None and not exit_codes.restart_may_help(crash.exit_code)
     if not permanent:
         taken = disruption.taken_away(state, crashed=crash is not None)
-        if taken is not None and state.job.kind == "TFJob":
+        if taken is not None and kinds.of_object(state.job.kind).fails_on_eviction:
             return disruption.graceful_eviction(state, taken)
     if crash is not None:
         return _crashed(state, crash, spent="backoff limit" in text or "MaxRestarts" in text)

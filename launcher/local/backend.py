@@ -24,8 +24,10 @@ from job.process.cores import available_cores
 from job.storage.local import errors_of
 from launcher.context import Context
 from launcher.describe.spec import JobSpec
+from launcher.errors import UsageError
 from launcher.local.processes import Ended, ProcessSet, Replica, cause_of
 from launcher.output import Output, printable
+from launcher.sending.options import SendOptions
 
 _COLORS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 # Those who train with a peer see its end at once; those who still wait for it never do.
@@ -37,14 +39,32 @@ _NOT_INHERITED = ("TF_CONFIG", "GPUS_PER_WORKER")
 _TASK_KINDS = ("make-tfrecords", "predict")
 
 
-def submit(spec: JobSpec, context: Context) -> int:
+def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
     """Run the job until it ends and give its exit code, the cause's where workers differ.
 
     Ctrl-C (or SIGTERM) once asks all workers to save and leave, twice kills them.
+
+    Raises:
+        UsageError: Something is asked for that only a cluster has.
     """
+    if options.dry_run:
+        raise UsageError(
+            f"--dry-run {options.dry_run} needs a cluster's backend; this one is local"
+        )
+    if spec.secret_env:
+        raise UsageError("--secret-env needs a cluster; export the variable for the local backend")
+    context.output.stdout.flush()
     job = _LocalJob(spec, context.output, context.environ)
     with _interrupts(job):
-        return job.run()
+        code = job.run()
+    # Whoever reads may be gone by now (`| head`); the code tells the cause all the same.
+    with suppress(BrokenPipeError):
+        if code == 0:
+            context.output.print(f"done: {spec.output}")
+        elif code == exit_codes.ExitCode.PREEMPTED:
+            where = spec.output if "/" in spec.output else f"./{spec.output}"
+            context.output.note(f"go on from its checkpoint: launcher resume {where}")
+    return code
 
 
 class _LocalJob:

@@ -5,9 +5,13 @@ A name that is too long makes a TFJob whose pods can never be created, so it is 
 """
 
 import re
+from typing import TYPE_CHECKING
 
 from job.contract.wording import many
 from launcher.errors import UsageError
+
+if TYPE_CHECKING:
+    from launcher.kinds import Kind
 
 DNS_LABEL_LENGTH = 63
 _DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
@@ -17,25 +21,13 @@ _LABEL_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE = re.compile(r"[a-z0-9]+[A-Za-z0-9._/:-]*(@sha256:[a-f0-9]{64})?")
 
-# A pod of a Job is called <job>-<index>-<5 random letters>.
-_JOB_POD_SUFFIX = len("-12345")
+
+def longest_job_name(backend: "Kind", workers: int) -> int:
+    """Say how long a job's name may be so that its pods' and hosts' names still fit."""
+    return DNS_LABEL_LENGTH - len(backend.pod_suffix(max(workers - 1, 0)))
 
 
-def longest_job_name(backend: str, workers: int) -> int:
-    """Say how long a job's name may be so that its pods' and hosts' names still fit.
-
-    tfjob: `<job>-worker-<i>`; jobset: `<job>-worker-0-<i>-<random>`; job: `<job>-<i>-<random>`.
-    """
-    index = len(str(max(workers - 1, 0)))
-    suffix = {
-        "tfjob": len("-worker-") + index,
-        "jobset": len("-worker-0-") + index + _JOB_POD_SUFFIX,
-        "job": 1 + index + _JOB_POD_SUFFIX,
-    }.get(backend, 0)
-    return DNS_LABEL_LENGTH - suffix
-
-
-def check_job_name(name: str, backend: str, workers: int) -> None:
+def check_job_name(name: str, backend: "Kind", workers: int) -> None:
     """Check a job's name: DNS-1035 (it becomes a Service's), and short enough for its pods.
 
     Raises:
@@ -49,7 +41,7 @@ def check_job_name(name: str, backend: str, workers: int) -> None:
         )
     if len(name) > longest:
         raise UsageError(
-            f"name {name!r} has {len(name)} characters; a {backend} of "
+            f"name {name!r} has {len(name)} characters; a {backend.name} of "
             f"{many(workers, 'worker')} may have {longest}, or its pods' names get too long; "
             f"try {suggest(name, longest)!r}"
         )

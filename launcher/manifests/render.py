@@ -3,7 +3,11 @@
 `submit` sends exactly what `render` prints.
 """
 
+from collections.abc import Callable
+
+from launcher import kinds
 from launcher.describe.spec import JobSpec
+from launcher.kinds import Kind
 from launcher.manifests import labels, skeleton
 from launcher.manifests.pod import fill_pod, object_labels
 from launcher.manifests.skeleton import Manifest, assign, by_name
@@ -22,10 +26,13 @@ def render(spec: JobSpec) -> list[Manifest]:
 
     The local backend has no manifests: it runs the JobSpec.
     """
-    renderers = {"tfjob": _tfjob, "jobset": _jobset, "job": _job}
-    manifest = renderers[spec.backend](spec)
+    manifest = _renderers()[spec.backend](spec)
     _describe(manifest, spec)
     return [manifest]
+
+
+def _renderers() -> dict[Kind, Callable[[JobSpec], Manifest]]:
+    return {kinds.TFJOB: _tfjob, kinds.JOBSET: _jobset, kinds.JOB: _job}
 
 
 def _tfjob(spec: JobSpec) -> Manifest:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from launcher import kinds
 from launcher.manifests import labels, quantities
 from launcher.observe.reading import conditions, requests
 from launcher.observe.state import Capacity, Holder, Node
@@ -51,10 +52,7 @@ def read(nodes: list[Object], pods: list[Object]) -> Capacity:
 def _owner(metadata: Object) -> tuple[str, str]:
     """Name what a pod belongs to, as its user would call it."""
     own_labels: Mapping[str, str] = metadata.get("labels") or {}
-    keys = (
-        labels.JOB, "training.kubeflow.org/job-name", "jobset.sigs.k8s.io/jobset-name",
-        "batch.kubernetes.io/job-name",
-    )  # fmt: skip
+    keys = (labels.JOB, *(kind.pod_label for kind in kinds.IN_CLUSTER))
     name = next((own_labels[key] for key in keys if key in own_labels), metadata["name"])
     return metadata.get("namespace", ""), name
 

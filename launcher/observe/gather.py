@@ -9,14 +9,14 @@ import datetime
 import difflib
 from collections.abc import Iterator
 from concurrent.futures import Future
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from job.contract.errors import JobError, StorageUnreachableError
-from launcher import backends
+from launcher import kinds
 from launcher.api import resources
 from launcher.api.daemon import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
+from launcher.kinds import ClusterKind
 from launcher.observe import capacity, kueue, prediction_progress, reading, run_directory
 from launcher.observe.run_facts import RunFacts
 from launcher.observe.state import MAIN_CONTAINER, Capacity, Event, Gang, Job, Pod, State
@@ -27,24 +27,23 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 T = TypeVar("T")
 
-_BACKENDS = ("tfjob", "jobset", "job")
 _LOG_TAIL = 200
 _MOST_LOGS = 16
 _STORAGE_S = 8.0
 
 
-def find(cluster: "Cluster", name: str) -> tuple[ModuleType, Object]:
-    """Find a job of any kind by its name; gives its backend and the object.
+def find(cluster: "Cluster", name: str) -> tuple[ClusterKind, Object]:
+    """Find a job of any kind by its name; gives what it is and the object.
 
     Raises:
         NotFoundError: There is none; the message names a similar one.
         DeniedError: None was found, and not every kind may be looked at.
     """
-    modules = [backends.load(backend) for backend in _BACKENDS]
-    tries = [start(_get, cluster, module, name) for module in modules]
+    tries = [start(cluster.find, kind.resource, name) for kind in kinds.IN_CLUSTER]
     for each in tries:
         each.exception()
-    found = [(module, item) for module, item in zip(modules, _results(tries), strict=True) if item]
+    answers = zip(kinds.IN_CLUSTER, _results(tries), strict=True)
+    found = [(kind, item) for kind, item in answers if item]
     if found:
         return found[0]
     denied = [error for each in tries if isinstance(error := each.exception(), DeniedError)]
@@ -54,10 +53,6 @@ def find(cluster: "Cluster", name: str) -> tuple[ModuleType, Object]:
     if unlike:
         raise unlike[0]
     raise NotFoundError(_not_found(cluster, name))
-
-
-def _get(cluster: "Cluster", module: ModuleType, name: str) -> Object | None:
-    return cluster.find(module.RESOURCE, name)
 
 
 def _results(tries: list["Future[Object | None]"]) -> Iterator[Object | None]:
@@ -80,19 +75,16 @@ def list_jobs(cluster: "Cluster", *, everywhere: bool = False, selector: str = "
     """
     found: list[Job] = []
     denied: list[LauncherError] = []
-    for backend in _BACKENDS:
-        module = backends.load(backend)
+    for kind in kinds.IN_CLUSTER:
         try:
-            items = cluster.list_all(module.RESOURCE, everywhere=everywhere, labels=selector)
+            items = cluster.list_all(kind.resource, everywhere=everywhere, labels=selector)
         except NotFoundError:
             continue
         except DeniedError as error:
             denied.append(error)
             continue
-        found += [
-            module.read(item) for item in items if not item["metadata"].get("ownerReferences")
-        ]
-    if len(denied) == len(_BACKENDS):
+        found += [kind.read(item) for item in items if not item["metadata"].get("ownerReferences")]
+    if len(denied) == len(kinds.IN_CLUSTER):
         raise denied[0]
     oldest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
     return sorted(found, key=lambda job: job.created or oldest, reverse=True)
@@ -109,16 +101,15 @@ def observe(cluster: "Cluster", name: str, *, deep: bool) -> State:
     Raises:
         NotFoundError: There is no such job.
     """
-    module, item = find(cluster, name)
-    return observe_object(cluster, module, item, deep=deep)
+    kind, item = find(cluster, name)
+    return observe_object(cluster, kind, item, deep=deep)
 
 
-def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep: bool) -> State:
+def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep: bool) -> State:
     """Look at everything around a job that has been read already."""
-    job: Job = module.read(item)
+    job = kind.read(item)
     parts = _Parts()
-    selector = f"{module.POD_LABEL}={job.name}"
-    pods_read = start(cluster.list_all, resources.PODS, labels=selector)
+    pods_read = start(cluster.list_all, resources.PODS, labels=kind.pods_of(job))
     events_read = start(cluster.list_all, resources.EVENTS)
     run_read = start(_run_facts, job)
     kueue_read = start(kueue.look, cluster, job)
@@ -141,7 +132,7 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
         names.add(queued.workload.name)
     events = reading.events(raw_events, names, f"{job.name}-")
     return State(
-        job=_with_restarts(job, events),
+        job=_with_restarts(job, kind, events),
         now=datetime.datetime.now(datetime.UTC),
         pods=tuple(pods),
         events=events,
@@ -159,11 +150,11 @@ def observe_object(cluster: "Cluster", module: ModuleType, item: Object, *, deep
     )
 
 
-def _with_restarts(job: Job, events: tuple[Event, ...]) -> Job:
-    """Count a TFJob's restarts: the operator keeps no number, but tells of each."""
-    if job.kind != "TFJob":
+def _with_restarts(job: Job, kind: ClusterKind, events: tuple[Event, ...]) -> Job:
+    """Count the restarts of a job whose controller keeps no number, but tells of each."""
+    if not kind.restart_reason:
         return job
-    told = sum(event.count for event in events if event.reason == "TFJobRestarting")
+    told = sum(event.count for event in events if event.reason == kind.restart_reason)
     return dataclasses.replace(job, restarts=told)
 
 

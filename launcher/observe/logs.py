@@ -10,13 +10,13 @@ import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from job import storage
 from launcher.api import log_lines, resources
 from launcher.api.log_lines import Line, Tail
 from launcher.errors import LauncherError, NotFoundError, UnreachableError
+from launcher.kinds import ClusterKind
 from launcher.observe import reading, run_directory
 from launcher.observe.run_directory import ArchivedLog
 from launcher.observe.state import MAIN_CONTAINER, Job, Pod
@@ -133,7 +133,7 @@ class Follower:
 
     Args:
         cluster: Where the job runs.
-        module: Its backend.
+        kind: What it is.
         job: The job as it was found.
         selection: Which lines are wanted.
         note: Takes remarks: a replica starts again, the connection is lost.
@@ -142,13 +142,13 @@ class Follower:
     def __init__(
         self,
         cluster: "Cluster",
-        module: ModuleType,
+        kind: ClusterKind,
         job: Job,
         selection: Selection,
         note: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
-        self._module = module
+        self._kind = kind
         self._job = job
         self._selection = selection
         self._note = note
@@ -157,13 +157,13 @@ class Follower:
         self._active: set[str] = set()
         self._latest: dict[str, Pod] = {}
         self._over = False
-        self._pods = f"{module.POD_LABEL}={job.name}"
+        self._pods = kind.pods_of(job)
 
     def lines(self) -> Iterator[Line]:
         """Yield lines in the order in which they come, until the job and its logs have ended."""
         self._look_at_pods()
         self._watch(resources.PODS, "pod", labels=self._pods)
-        self._watch(self._module.RESOURCE, "job", fields=f"metadata.name={self._job.name}")
+        self._watch(self._kind.resource, "job", fields=f"metadata.name={self._job.name}")
         while not (self._over and not self._active and self._events.empty()):
             kind, value = self._events.get()
             if kind == "line":
@@ -208,7 +208,7 @@ class Follower:
                 return
 
     def _job_changed(self, change: str, item: dict[str, Any]) -> None:
-        job: Job = self._module.read(item)
+        job = self._kind.read(item)
         over = change == "DELETED" or job.over or (job.suspended and job.cancelled)
         if over and not self._over:
             self._look_at_pods()  # one that began and ended just now is not missed

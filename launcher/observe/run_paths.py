@@ -3,6 +3,7 @@
 from typing import Any
 
 from job import storage
+from launcher import kinds
 from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError
 from launcher.manifests import labels
@@ -24,7 +25,7 @@ def run_directory(run_or_job: str, context: Context) -> str:
         return str(run)
     if context.settings.run_root:
         return f"{context.settings.run_root.rstrip('/')}/{run_or_job}"
-    if context.settings.backend == "local" or not has_cluster(context):
+    if context.settings.backend == kinds.LOCAL.name or not has_cluster(context):
         return f"runs/{run_or_job}"
     raise NotFoundError(
         f"{run_or_job!r} is no job in the cluster, and no run_root says where its run directory "
@@ -53,13 +54,11 @@ def has_cluster(context: Context) -> bool:
 
 def job_object(name: str, context: Context) -> dict[str, Any] | None:
     """Find a training job of that name in the cluster; None without such a job, or a cluster."""
-    from launcher.api import resources
-
     if not has_cluster(context):
         return None
     try:
         cluster = context.cluster()
-        found = (cluster.find(kind, name) for kind in (resources.TFJOBS, resources.JOBSETS))
+        found = (cluster.find(kind.resource, name) for kind in kinds.TRAINING)
         return next((job for job in found if job is not None), None)
     except LauncherError:
         return None

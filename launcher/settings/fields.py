@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launcher import kinds
 from launcher.settings import file as settings_file
 from launcher.settings.values import from_text, from_yaml
 
-BACKENDS = ("auto", "tfjob", "jobset", "local")
+BACKENDS = ("auto", *(kind.name for kind in (*kinds.TRAINING, kinds.LOCAL)))
 
 
 def setting(

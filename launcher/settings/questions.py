@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from launcher import kinds
 from launcher.context import Context
 from launcher.errors import LauncherError, UsageError
 from launcher.manifests import labels, names, yaml_text
@@ -38,8 +39,7 @@ def look(cluster: "Cluster") -> dict[str, list[str]]:
         return sorted({name for name in found if name})
 
     def backends() -> list[str]:
-        kinds = {"tfjob": resources.TFJOBS, "jobset": resources.JOBSETS}
-        return [name for name, resource in kinds.items() if cluster.serves(resource)]
+        return [kind.name for kind in kinds.TRAINING if cluster.serves(kind.resource)]
 
     looks: dict[str, Callable[[], list[str]]] = {
         "accelerator": accelerators,

@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from launcher.backends import jobset as jobset_backend
-from launcher.backends import tfjob as tfjob_backend
+from launcher import kinds
 from launcher.observe import capacity, reading
 from launcher.observe.state import State
 from tests.launcher.shapes import NAME, NOW, Object, progress
@@ -30,11 +29,10 @@ class Situation:
 
     def state(self) -> State:
         """Read the objects as `launcher/observe/gather.py` does."""
-        backend = jobset_backend if self.job["kind"] == "JobSet" else tfjob_backend
         names = [NAME, *(item["metadata"]["name"] for item in self.pods)]
         seen = capacity.read(self.nodes, [*self.pods, *self.others]) if self.nodes else None
         return State(
-            job=backend.read(self.job),
+            job=kinds.of_object(self.job["kind"]).read(self.job),
             now=NOW,
             pods=tuple(reading.pod(item) for item in self.pods),
             events=reading.events(self.events, names, f"{NAME}-"),

@@ -5,8 +5,10 @@ from typing import Any
 
 from job.contract import flags
 from job.contract.configs import EvaluateConfig, ExportConfig, PredictConfig, RecordsConfig
+from launcher import kinds
 from launcher.describe import tasks, training
 from launcher.describe.spec import JobSpec, Provenance
+from launcher.kinds import ClusterKind
 from launcher.settings.fields import Settings
 
 IMAGE = "registry.example/team/food101:0.1.0"
@@ -18,7 +20,7 @@ BASE: dict[str, Any] = {
 }
 
 
-def train(backend: str, job_flags: tuple[str, ...] = (), **settings: Any) -> JobSpec:
+def train(backend: ClusterKind, job_flags: tuple[str, ...] = (), **settings: Any) -> JobSpec:
     """Make the spec of a training job from settings."""
     made = training.prepare(
         Settings(**(BASE | settings)),
@@ -44,7 +46,7 @@ def task(
             output=output,
             name="",
             namespace="vision",
-            backend="job",
+            backend=kinds.JOB,
             tasks=count,
             gpus=gpus,
         )
@@ -63,18 +65,18 @@ def pinned(spec: JobSpec) -> JobSpec:
 
 
 EXAMPLES: dict[str, JobSpec] = {
-    "tfjob-2-cpu-workers": train("tfjob", gpus=0, workers=2, cpus="500m", memory="2Gi"),
-    "tfjob-1-gpu": train("tfjob", ("--steps=100",), gpus=1),
+    "tfjob-2-cpu-workers": train(kinds.TFJOB, gpus=0, workers=2, cpus="500m", memory="2Gi"),
+    "tfjob-1-gpu": train(kinds.TFJOB, ("--steps=100",), gpus=1),
     "tfjob-16-l4-queue": train(
-        "tfjob", ("--global_batch_size=128",), gpus=16, accelerator="nvidia-l4", queue="team-a",
+        kinds.TFJOB, ("--global_batch_size=128",), gpus=16, accelerator="nvidia-l4", queue="team-a",
         placement="zone",
     ),
     "jobset-16-h100-spot": train(
-        "jobset", ("--preset=article", "--epochs=3"), gpus=16, accelerator="nvidia-h100-80gb",
+        kinds.JOBSET, ("--preset=article", "--epochs=3"), gpus=16, accelerator="nvidia-h100-80gb",
         spot=True, max_restarts=100,
     ),
     "jobset-everything": train(
-        "jobset",
+        kinds.JOBSET,
         ("--init_checkpoint=gs://bucket/vgg_19.ckpt",),
         gpus=4,
         gpus_per_worker=2,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from launcher import kinds
 from launcher.api import resources
 from launcher.api.connection import Cluster
 from launcher.checks import deep as deep_check
@@ -51,7 +52,7 @@ def said(about: str, ok: bool, text: str) -> str:
 
 
 def test_the_pod_is_the_workers_but_small_and_anywhere() -> None:
-    spec = train("tfjob", gpus=0, workers=2, spot=True, service_account="trainer")
+    spec = train(kinds.TFJOB, gpus=0, workers=2, spot=True, service_account="trainer")
     worker = render(spec)[0]["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]
     job = deep_check.check_job(spec, render(spec)[0])
     pod = job["spec"]["template"]["spec"]
@@ -66,7 +67,7 @@ def test_the_pod_is_the_workers_but_small_and_anywhere() -> None:
 
 def test_with_gpus_the_pod_has_those_of_a_worker() -> None:
     """It runs where a worker would, with its shared memory, but alone and with little else."""
-    spec = train("tfjob", gpus=16, accelerator="nvidia-l4", placement="zone")
+    spec = train(kinds.TFJOB, gpus=16, accelerator="nvidia-l4", placement="zone")
     pod = deep_check.check_job(spec, render(spec)[0])["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {labels.ACCELERATOR: "nvidia-l4"}
     assert [each["key"] for each in pod["tolerations"]] == [labels.GPU]
@@ -88,7 +89,7 @@ def test_what_the_pod_found_is_told_and_the_pod_removed(
     ]
     server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vision"}})
     with kubelet(server, shapes.ended(77), *lines) as jobs:
-        found = deep(cluster, train("tfjob", gpus=16))
+        found = deep(cluster, train(kinds.TFJOB, gpus=16))
     assert found == [
         ("ok", "in the cluster: 12 training images of 2 classes in 1 shards"),
         ("warning", "1 shards are fewer than 2 workers: some share a shard"),
@@ -101,7 +102,7 @@ def test_a_pod_that_cannot_start_says_why(cluster: Cluster, server: FakeApiServe
     server.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vision"}})
     state = shapes.waiting("ErrImagePull", "manifest unknown")
     with kubelet(server, state) as jobs:
-        ((level, text),) = deep(cluster, train("tfjob"))
+        ((level, text),) = deep(cluster, train(kinds.TFJOB))
     assert level == "failed"
     assert "no such image or tag" in text
     assert server.object(resources.JOBS, jobs[0]["metadata"]["name"], "vision") is None

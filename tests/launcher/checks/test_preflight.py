@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from job.contract.configs import RecordsConfig
-from launcher import commands
+from launcher import commands, kinds
 from launcher.api.connection import Cluster
 from launcher.checks import preflight
 from launcher.checks.result import Result
 from launcher.cli import command_parser
 from launcher.describe.spec import JobSpec
 from launcher.errors import DeniedError, LauncherError, UsageError
+from launcher.kinds import ClusterKind
 from launcher.manifests import labels
 from launcher.manifests.render import render
 from launcher.output import Output
@@ -56,7 +57,7 @@ def deployment(name: str, image: str, ready: int = 1) -> Object:
     }  # fmt: skip
 
 
-def a_job(backend: str = "tfjob", **more: Any) -> JobSpec:
+def a_job(backend: ClusterKind = kinds.TFJOB, **more: Any) -> JobSpec:
     return train(backend, **({"gpus": 16, "service_account": "trainer"} | more))
 
 
@@ -75,8 +76,8 @@ def problem(cluster: Cluster, spec: JobSpec, check: str) -> tuple[str, str]:
     return result.level, f"{result.what} | {result.mend}"
 
 
-@pytest.mark.parametrize("backend", ["tfjob", "jobset"])
-def test_a_job_that_can_run_passes_every_check(ready: Cluster, backend: str) -> None:
+@pytest.mark.parametrize("backend", kinds.TRAINING)
+def test_a_job_that_can_run_passes_every_check(ready: Cluster, backend: ClusterKind) -> None:
     found = results(ready, a_job(backend))
     assert set(found) == set(preflight.checks()) - set(IN_STORAGE)
     assert {result.level for each in found.values() for result in each} == {"ok"}
@@ -119,7 +120,7 @@ def test_a_queue_that_ignores_tfjobs_is_found_before_submission(
     assert level == "failed"
     assert "kubeflow.org/tfjob is switched off" in text
     assert "--backend jobset" in text
-    assert results(ready, a_job("jobset", queue="research"))["queue"][0].level == "ok"
+    assert results(ready, a_job(kinds.JOBSET, queue="research"))["queue"][0].level == "ok"
 
 
 def test_a_queue_whose_configuration_is_hidden_is_a_warning(
@@ -135,7 +136,7 @@ def test_a_queue_that_does_not_exist_names_those_that_do(
     ready: Cluster, server: FakeApiServer
 ) -> None:
     _queue(server, "jobset.x-k8s.io/jobset")
-    _, text = problem(ready, a_job("jobset", queue="reserch"), "queue")
+    _, text = problem(ready, a_job(kinds.JOBSET, queue="reserch"), "queue")
     assert "there is research" in text
 
 
@@ -246,7 +247,7 @@ def test_another_job_of_the_name_is_told_with_the_difference(
 
 
 def test_a_job_of_another_kind_with_the_name_is_told(ready: Cluster, server: FakeApiServer) -> None:
-    server.put(render(a_job("jobset"))[0])
+    server.put(render(a_job(kinds.JOBSET))[0])
     _, text = problem(ready, a_job(), "name")
     assert "there is a JobSet called 'nightly' already" in text
 

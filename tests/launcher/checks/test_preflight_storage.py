@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from job.contract import layout
+from launcher import kinds
 from launcher.api.connection import Cluster
 from launcher.checks import storage
 from launcher.checks.result import Result, Subject
@@ -14,7 +15,7 @@ from tests.launcher.spec_examples import train
 
 
 def _stored(check: Callable[[Subject], Any], cluster: Cluster, **paths: str) -> Result:
-    spec = train("tfjob", gpus=16, service_account="trainer")
+    spec = train(kinds.TFJOB, gpus=16, service_account="trainer")
     args = [f"--data={paths.get('data', '')}"]
     spec = dataclasses.replace(spec, args=tuple(args), output=paths.get("run", spec.output))
     (result,) = check(Subject(cluster=cluster, spec=spec))

@@ -11,7 +11,7 @@ import pytest
 
 from job.contract import flags, layout
 from job.contract.configs import TrainConfig
-from launcher import backends, cli
+from launcher import cli, kinds
 from launcher.api import resources
 from launcher.describe import resumption, training
 from launcher.describe.provenance import describe
@@ -30,7 +30,7 @@ def submitted(backend: str, *job_flags: str, **settings: Any) -> Object:
     """Render a job as `submit` sends it."""
     chosen = Settings(**(BASE | {"gpus": 16} | settings))
     job = training.prepare(
-        chosen, job_flags, name="nightly", run="", namespace="team", backend=backend,
+        chosen, job_flags, name="nightly", run="", namespace="team", backend=kinds.named(backend),
         with_facts=False,
     )  # fmt: skip
     spec = dataclasses.replace(job.spec, provenance=describe(chosen))
@@ -38,8 +38,7 @@ def submitted(backend: str, *job_flags: str, **settings: Any) -> Object:
 
 
 def earlier(item: Object) -> resumption.Earlier:
-    backend = {"TFJob": "tfjob", "JobSet": "jobset"}[item["kind"]]
-    return resumption.from_object(item, backends.load(backend).pod_spec(item))
+    return resumption.from_object(item, kinds.of_object(item["kind"]).pod_spec(item))
 
 
 def resumed(
@@ -49,7 +48,7 @@ def resumed(
     settings = resumption.with_flags(before.settings, typed, Settings())
     job = training.prepare(
         settings, resumption.trainer_flags(before.config, data, list(job_flags)),
-        name="nightly-r1", run=before.config.run, namespace="team", backend="tfjob",
+        name="nightly-r1", run=before.config.run, namespace="team", backend=kinds.TFJOB,
         with_facts=False,
     )  # fmt: skip
     return settings, job

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from job.contract.errors import ConfigError
+from launcher import kinds
 from launcher.describe import sizing, training
 from launcher.describe.training import Training
 from launcher.errors import UsageError
@@ -17,7 +18,8 @@ def prepare(
     *job_flags: str, backend: str = "tfjob", name: str = "", run: str = "", **given: Any
 ) -> Training:
     return training.prepare(
-        Settings(**(BASE | given)), job_flags, name=name, run=run, namespace="x", backend=backend,
+        Settings(**(BASE | given)), job_flags, name=name, run=run, namespace="x",
+        backend=kinds.named(backend),
         with_facts=False,
     )  # fmt: skip
 
@@ -146,7 +148,8 @@ def test_the_fingerprint_ignores_where_a_job_comes_from() -> None:
 )
 def test_auto_picks_the_backend(given: dict[str, Any], has_cluster: bool, backend: str) -> None:
     """Local without a cluster, JobSet where pods come and go, else the TFJob."""
-    assert training.choose_backend(Settings(**given), has_cluster=has_cluster) == backend
+    chosen = training.choose_backend(Settings(**given), has_cluster=has_cluster)
+    assert chosen.name == backend
 
 
 @pytest.mark.parametrize(

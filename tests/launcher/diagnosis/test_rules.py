@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launcher.backends import tfjob as tfjob_backend
+from launcher import kinds
 from launcher.diagnosis.crash import last_error
 from launcher.diagnosis.rules import diagnose
 from launcher.observe import reading
@@ -106,7 +106,7 @@ _EVENTS = st.lists(
 def test_any_state_gets_a_sentence(pods: list[dict[str, object]], events: list[object]) -> None:
     """Whatever a cluster reports, there is an answer and never an exception."""
     state = State(
-        job=tfjob_backend.read(tfjob()),
+        job=kinds.TFJOB.read(tfjob()),
         now=NOW,
         pods=tuple(reading.pod(item) for item in pods),
         events=reading.events(events, ["mnist"], "mnist-"),  # type: ignore[arg-type]

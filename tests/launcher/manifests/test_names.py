@@ -2,6 +2,7 @@
 
 import pytest
 
+from launcher import kinds
 from launcher.errors import UsageError
 from launcher.manifests import names
 
@@ -19,8 +20,8 @@ from launcher.manifests import names
 def test_wrong_names_get_a_suggestion_that_works(name: str, suggested: str) -> None:
     """The error names a name that passes."""
     with pytest.raises(UsageError, match=f"try '{suggested}'"):
-        names.check_job_name(name, "tfjob", 2)
-    names.check_job_name(suggested, "tfjob", 2)
+        names.check_job_name(name, kinds.TFJOB, 2)
+    names.check_job_name(suggested, kinds.TFJOB, 2)
 
 
 @pytest.mark.parametrize(

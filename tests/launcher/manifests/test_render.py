@@ -9,6 +9,7 @@ import yaml
 
 import k8s
 from job.contract.exit_codes import FIRST_RETRYABLE
+from launcher import kinds
 from launcher.manifests import labels, skeleton, yaml_text
 from launcher.manifests.render import render
 from launcher.manifests.tensorboard import render_tensorboard
@@ -173,7 +174,7 @@ def test_a_worker_is_told_of_its_gpus() -> None:
     """The trainer compares what it sees with it; NCCL tells of its errors unless told not to."""
     told = environment(RENDERED["jobset-16-h100-spot"])
     assert (told["GPUS_PER_WORKER"], told["NCCL_DEBUG"]) == ("8", "WARN")
-    spec = train("tfjob", gpus=2, env={"NCCL_DEBUG": "INFO", "NCCL_SOCKET_IFNAME": "eth1"})
+    spec = train(kinds.TFJOB, gpus=2, env={"NCCL_DEBUG": "INFO", "NCCL_SOCKET_IFNAME": "eth1"})
     told = environment(render(spec)[0])
     assert (told["NCCL_DEBUG"], told["NCCL_SOCKET_IFNAME"]) == ("INFO", "eth1")
     without = environment(RENDERED["tfjob-2-cpu-workers"])

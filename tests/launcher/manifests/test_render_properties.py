@@ -11,8 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from launcher import kinds
 from launcher.describe import training
 from launcher.errors import UsageError
+from launcher.kinds import ClusterKind
 from launcher.manifests import yaml_text
 from launcher.manifests.names import DNS_LABEL_LENGTH
 from launcher.manifests.pod import literal
@@ -53,7 +55,7 @@ def expand(text: str, environment: dict[str, str]) -> str:
 @st.composite
 def wishes(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the arguments of `spec_examples.train`."""
-    backend = draw(st.sampled_from(["tfjob", "jobset"]))
+    backend = draw(st.sampled_from(kinds.TRAINING))
     each = draw(st.integers(0, 8))
     workers = draw(st.integers(1, 40))
     return {
@@ -164,7 +166,7 @@ def test_keys_are_refused_or_valid(field: str, key: str, value: str) -> None:
     chosen = Settings(**(BASE | {field: {key: value}}))
     made = unless_refused(
         lambda: training.prepare(
-            chosen, [], name="n", run="", namespace="x", backend="tfjob", with_facts=False
+            chosen, [], name="n", run="", namespace="x", backend=kinds.TFJOB, with_facts=False
         )
     )
     if made is None:
@@ -176,16 +178,16 @@ def test_keys_are_refused_or_valid(field: str, key: str, value: str) -> None:
 
 
 @CHECKED
-@given(workers=st.integers(1, 10_000), backend=st.sampled_from(["tfjob", "jobset"]), data=st.data())
-def test_no_pod_name_is_too_long(workers: int, backend: str, data: Any) -> None:
+@given(workers=st.integers(1, 10_000), backend=st.sampled_from(kinds.TRAINING), data=st.data())
+def test_no_pod_name_is_too_long(workers: int, backend: ClusterKind, data: Any) -> None:
     """A name that is accepted leaves room for the last worker's pod and host name."""
     from launcher.manifests.names import check_job_name, longest_job_name
 
     longest = longest_job_name(backend, workers)
     name = "a" * data.draw(st.integers(1, DNS_LABEL_LENGTH + 5))
     pod = {
-        "tfjob": f"{name}-worker-{workers - 1}",
-        "jobset": f"{name}-worker-0-{workers - 1}-abcde",
+        kinds.TFJOB: f"{name}-worker-{workers - 1}",
+        kinds.JOBSET: f"{name}-worker-0-{workers - 1}-abcde",
     }
     if len(name) <= longest:
         check_job_name(name, backend, workers)

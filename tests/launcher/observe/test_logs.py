@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from job.contract import layout
+from launcher import kinds
 from launcher.api import log_lines
 from launcher.api.connection import Cluster
 from launcher.api.log_lines import Line
-from launcher.backends import tfjob as tfjob_backend
 from launcher.errors import NotFoundError
 from launcher.observe import logs, reading
 from tests.launcher import shapes
@@ -28,8 +28,8 @@ def running(server: FakeApiServer, index: int, **more: Any) -> Object:
 
 
 def follower(server: FakeApiServer, cluster: Cluster, notes: list[str]) -> logs.Follower:
-    job = tfjob_backend.read(server.put(shapes.tfjob(shapes.CREATED, shapes.RUNNING)))
-    return logs.Follower(cluster, tfjob_backend, job, logs.Selection(), notes.append)
+    job = kinds.TFJOB.read(server.put(shapes.tfjob(shapes.CREATED, shapes.RUNNING)))
+    return logs.Follower(cluster, kinds.TFJOB, job, logs.Selection(), notes.append)
 
 
 def end(server: FakeApiServer) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from job.prediction.listing import Entry, Found, freeze
 from job.prediction.parts import PartRows, PartStore
-from launcher.backends import job as job_backend
+from launcher import kinds
 from launcher.diagnosis.rules import diagnose
 from launcher.manifests import labels
 from launcher.observe import prediction_progress, views
@@ -59,7 +59,7 @@ def test_rate_and_time_left_count_from_the_first_look() -> None:
 
 def test_status_shows_images_and_parts() -> None:
     done = PredictionProgress(images=500, total_images=1000, parts=5, total_parts=10)
-    state = State(job=job_backend.read(predict_job()), now=NOW, prediction=done)
+    state = State(job=kinds.JOB.read(predict_job()), now=NOW, prediction=done)
     rows = dict(views.fact_rows(state))
     assert rows["output"] == "gs://bucket/predictions"
     assert rows["progress"] == f"[{'#' * 12}{'.' * 12}] 500 of 1,000 images, 5 of 10 parts"
@@ -69,7 +69,7 @@ def test_status_shows_images_and_parts() -> None:
 def test_failed_tasks_are_named_with_the_way_to_do_theirs_alone() -> None:
     failed = condition("Failed", reason="FailedIndexes", message="Job has failed indexes")
     state = State(
-        job=job_backend.read(predict_job(failed, failed="1,3")),
+        job=kinds.JOB.read(predict_job(failed, failed="1,3")),
         now=NOW,
         pods=(),
         prediction=PredictionProgress(images=500, total_images=1000, parts=5, total_parts=10),

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from launcher import backends
 from launcher.api import resources
 from launcher.api.connection import Cluster
 from launcher.api.errors import RefusedError
 from launcher.errors import ConflictError
 from launcher.manifests import labels
+from launcher.sending.submission import submit
 from tests.launcher.fake_apiserver import FakeApiServer
 
 Object = dict[str, Any]
@@ -44,21 +44,15 @@ def companion() -> Object:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", ["tfjob", "jobset", "job"])
-def test_every_backend_submits(backend: str) -> None:
-    assert callable(backends.load(backend).submit)
-
-
 def test_a_job_owns_its_companions(cluster: Cluster, server: FakeApiServer) -> None:
     """What belongs to a job goes when the job goes."""
-    job, extra = backends.load("tfjob").submit(cluster, [tfjob(), companion()])
+    job, extra = submit(cluster, [tfjob(), companion()])
     assert extra["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     cluster.delete(resources.TFJOBS, "mnist")
     assert server.object(resources.CONFIG_MAPS, "mnist-extra") is None
 
 
 def test_submitting_twice_sends_nothing(cluster: Cluster, server: FakeApiServer) -> None:
-    submit = backends.load("tfjob").submit
     (first,) = submit(cluster, [tfjob()])
     (second,) = submit(cluster, [tfjob()])
     assert second["metadata"]["uid"] == first["metadata"]["uid"]
@@ -66,7 +60,6 @@ def test_submitting_twice_sends_nothing(cluster: Cluster, server: FakeApiServer)
 
 
 def test_another_job_of_that_name_is_refused_with_the_difference(cluster: Cluster) -> None:
-    submit = backends.load("tfjob").submit
     submit(cluster, [tfjob()])
     with pytest.raises(ConflictError) as caught:
         submit(cluster, [tfjob(workers=4, spec_hash="two")])
@@ -80,21 +73,21 @@ def test_a_create_that_arrived_although_its_answer_was_lost_is_the_same_job(
     """The retry of a lost answer meets the object that the first try made."""
     server.put(tfjob())
     server.fail("GET", "/tfjobs/mnist", 404, "tfjobs not found", details={"name": "mnist"})
-    (found,) = backends.load("tfjob").submit(cluster, [tfjob()])
+    (found,) = submit(cluster, [tfjob()])
     assert found["metadata"]["uid"]
 
 
 def test_a_half_made_submission_is_taken_back(cluster: Cluster, server: FakeApiServer) -> None:
     server.fail("POST", "/configmaps", 422, "data: Invalid value", reason="Invalid", times=9)
     with pytest.raises(RefusedError):
-        backends.load("tfjob").submit(cluster, [tfjob(), companion()])
+        submit(cluster, [tfjob(), companion()])
     assert server.object(resources.TFJOBS, "mnist") is None
 
 
 def test_a_dry_run_sends_everything_and_keeps_nothing(
     cluster: Cluster, server: FakeApiServer
 ) -> None:
-    answered = backends.load("tfjob").submit(cluster, [tfjob(), companion()], dry_run=True)
+    answered = submit(cluster, [tfjob(), companion()], dry_run=True)
     assert len(answered) == 2
     assert server.object(resources.TFJOBS, "mnist") is None
     assert server.object(resources.CONFIG_MAPS, "mnist-extra") is None
@@ -105,4 +98,4 @@ def test_a_job_made_by_hand_is_not_taken_for_ours(cluster: Cluster, server: Fake
     by_hand["metadata"]["annotations"] = {}
     server.put(by_hand)
     with pytest.raises(ConflictError, match="not made by the launcher"):
-        backends.load("tfjob").submit(cluster, [tfjob()])
+        submit(cluster, [tfjob()])

@@ -61,6 +61,8 @@ class Context:
         from launcher.api import connection, kubeconfig
 
         files = kubeconfig.paths(self.settings.kubeconfig, self.environ)
+        for path in files:
+            kubeconfig.check(path)
         return connection.connect(
             kubeconfig=os.pathsep.join(files) or None,
             context=self.settings.context or None,

@@ -1,7 +1,8 @@
 """What the launcher writes: results on stdout, everything else on stderr.
 
 Colour and box-free aligned tables as kubectl prints them; colour only on a terminal. Text that
-comes from a cluster may hold terminal escapes, so every line passes through `printable`.
+comes from a cluster or a bucket may hold terminal escapes: here, and only here, everything that is
+written is made printable, and of escapes only those of `Output.style` are left.
 """
 
 import json
@@ -9,17 +10,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from job.contract.wording import printable, printable_json
+
 _STYLES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
     "magenta": "35", "cyan": "36",
 }  # fmt: skip
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_OWN_STYLE = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def printable(text: str) -> str:
-    """Replace control characters, escapes among them, by U+FFFD; keep newlines and tabs."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+_OWN_STYLE = re.compile(r"\x1b\[(?:0|(?:[12]|3[1-6])(?:;(?:[12]|3[1-6]))*)m")
+"""What `Output.style` can write, and nothing that hides text or moves the cursor."""
 
 
 class Output:
@@ -36,7 +34,14 @@ class Output:
 
     def print(self, text: str = "") -> None:
         """Write a line of the result."""
-        self.stdout.write(text + "\n")
+        self.stdout.write(self._shown(text) + "\n")
+
+    def _shown(self, text: str) -> str:
+        if not self.color:
+            return printable(text)
+        own = [found[0] for found in _OWN_STYLE.finditer(text)]
+        parts = [printable(part) for part in _OWN_STYLE.split(text)]
+        return "".join(part + style for part, style in zip(parts, [*own, ""], strict=True))
 
     def note(self, text: str) -> None:
         """Write a line about what happens; scripts that read stdout do not see it."""
@@ -84,11 +89,13 @@ class Output:
         rows = list(rows)
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
-            self.print(f"  {self.style(f'{name:<{width}}', 'dim')}  {self.style(text)}")
+            self.print(
+                f"  {self.style(f'{name:<{width}}', 'dim')}  {self.style(_on_one_line(text))}"
+            )
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write aligned columns under a header, three spaces apart, as kubectl does."""
-        lines = [[str(cell) for cell in line] for line in (header, *rows)]
+        lines = [[_on_one_line(str(cell)) for cell in line] for line in (header, *rows)]
         widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
         for number, line in enumerate(lines):
             cells = [
@@ -101,7 +108,8 @@ class Output:
     def document(self, data: Any, output_format: str) -> None:
         """Write plain data as `json` or `yaml`."""
         if output_format == "json":
-            self.print(json.dumps(data, indent=2, ensure_ascii=False))
+            text = json.dumps(data, indent=2, ensure_ascii=False)
+            self.stdout.write(printable_json(text) + "\n")
             return
         from launcher.manifests import yaml_text
 
@@ -116,6 +124,10 @@ class Output:
         from launcher.manifests import yaml_text
 
         self.stdout.write(yaml_text.dump_all(manifests))
+
+
+def _on_one_line(cell: str) -> str:
+    return cell.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _width(cell: str) -> int:

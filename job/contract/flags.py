@@ -87,15 +87,16 @@ def read_config_file(path: str) -> dict[str, Any]:
     Raises:
         ConfigError: It cannot be read, or does not hold a mapping of names to values.
     """
-    import yaml
+    from job.contract import plain_yaml
 
     try:
         with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
+            content = plain_yaml.load(file.read())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    except plain_yaml.NotPlainError as error:
+        where = f"{path}:{error.line}" if error.line else path
+        raise ConfigError(f"--config {where} is not YAML of plain data: {error.problem}") from error
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):

@@ -17,6 +17,7 @@ from job.contract.errors import (
     InputMissingError,
     StorageUnreachableError,
 )
+from job.downloads.address import shown
 from job.downloads.partial_file import Expected, Origin, PartialFile, check_file
 from job.process.progress_bar import WorkProgress
 
@@ -77,7 +78,7 @@ def fetch(url: str, path: str, expected: Expected, persistence: Persistence | No
         ConfigError: The address is none, or another process downloads this file right now.
     """
     if not re.match(r"https?://[^/]", url):
-        raise ConfigError(f"{url!r} is not an address that begins with http:// or https://")
+        raise ConfigError(f"{shown(url)!r} is not an address that begins with http:// or https://")
     if os.path.exists(path):
         check_file(path, expected, shown_as=path)
         _LOG.info("%s is there already", path)
@@ -108,7 +109,8 @@ def _complete(part: PartialFile, url: str, expected: Expected, persistence: Pers
                 )
                 time.sleep(wait_s)
             except requests.RequestException as error:
-                raise ConfigError(f"{url} cannot be asked for: {error}") from error
+                said = str(error).replace(url, shown(url))
+                raise ConfigError(f"{shown(url)} cannot be asked for: {said}") from error
 
 
 def _attempt(
@@ -140,7 +142,7 @@ def _attempt(
 
 def _check_status(response: requests.Response, url: str) -> None:
     status = response.status_code
-    said = f"{url} answers {status} {response.reason}"
+    said = f"{shown(url)} answers {status} {response.reason}"
     if status in _RETRIED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise _BrokenOffError(f"the server answers {status} {response.reason}")
     if status in _DENIED:
@@ -171,7 +173,7 @@ def _check_total(total: int, expected: Expected, url: str) -> None:
     """Refuse another file before it is downloaded."""
     if expected.bytes is not None and total != expected.bytes:
         raise DataError(
-            f"{url} offers {total:,} bytes, the file must have {expected.bytes:,}; "
+            f"{shown(url)} offers {total:,} bytes, the file must have {expected.bytes:,}; "
             "name another mirror by --url"
         )
 
@@ -197,7 +199,7 @@ def _validator(response: requests.Response) -> str:
 def _unreachable(url: str, size: int, error: Exception) -> StorageUnreachableError:
     kept = f"; the first {size / 1e6:.1f} MB are kept, start again to go on" if size else ""
     return StorageUnreachableError(
-        f"cannot download {url}: {_reason(error)}{kept}; check the network and its proxy "
+        f"cannot download {shown(url)}: {_reason(error)}{kept}; check the network and its proxy "
         "settings, or name a mirror by --url"
     )
 

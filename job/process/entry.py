@@ -25,6 +25,7 @@ from job.contract.errors import (
     PreemptedError,
 )
 from job.contract.exit_codes import ExitCode
+from job.contract.wording import printable
 
 ConfigT = TypeVar("ConfigT")
 
@@ -46,7 +47,7 @@ def run(
         description: One or two sentences for `--help`.
         args: Arguments instead of the process's own.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, handlers=[_log_handler()])
     for talkative in ("tensorflow", "absl", "matplotlib"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     try:
@@ -55,7 +56,7 @@ def run(
         print(flags.help_text(config_class, program, description))
         return ExitCode.DONE
     except ConfigError as error:
-        print(f"error: {error}\n(see {program} --help)", file=sys.stderr)
+        print(f"error: {printable(str(error))}\n(see {program} --help)", file=sys.stderr)
         return error.exit_code
     deadline_s = getattr(config, "storage_deadline_s", None)
     if deadline_s is not None:
@@ -64,7 +65,9 @@ def run(
         with _sigterm_ends_it():
             return main(config) or ExitCode.DONE
     except PreemptedError as error:
-        print(error, file=sys.stderr, flush=True)  # No error: somebody wanted it so.
+        print(
+            printable(str(error)), file=sys.stderr, flush=True
+        )  # No error: somebody wanted it so.
         return error.exit_code
     except JobError as error:
         return _report(error)
@@ -76,6 +79,19 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+class _PrintableLines(logging.Formatter):
+    """Writes messages so that a name in them, of a file or of a class, cannot steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def _log_handler() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PrintableLines("%(message)s"))
+    return handler
 
 
 @contextlib.contextmanager
@@ -101,7 +117,8 @@ def _leave(_signal: int, _frame: types.FrameType | None) -> None:
 
 def _report(error: JobError) -> int:
     sys.stderr.flush()
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    line = printable(" ".join(str(error).split()))
+    print(f"error: {line}", file=sys.stderr, flush=True)
     return error.exit_code
 
 

@@ -19,6 +19,8 @@ from launcher.api.verbs import Api
 from launcher.errors import DeniedError, UsageError
 
 _CONNECTIONS = 64
+_OF_WRONG_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError)
+"""What the client raises where an entry of a kubeconfig is not what it should be."""
 
 
 def connect(
@@ -80,9 +82,30 @@ def _client(kubeconfig: str | None, context: str | None) -> client.ApiClient:
                 config.load_incluster_config(client_configuration=configuration)
             except config.ConfigException:
                 raise UsageError(_config_problem(error)) from error
+        except _OF_WRONG_SHAPE as error:
+            raise UsageError(_config_problem(error)) from error
+    configuration.socket_options = _keep_alive()
     # All checks ask at once; urllib3 would warn of every connection beyond its pool.
     configuration.connection_pool_maxsize = _CONNECTIONS
     return client.ApiClient(configuration)
+
+
+def _keep_alive() -> list[tuple[int, int, int]]:
+    """Have the kernel find out within half a minute that nobody is at the other end any more.
+
+    A laptop that slept, or changed networks, is told nothing by a stream in which nothing comes.
+    """
+    wanted = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+    wanted["TCP_USER_TIMEOUT"] = 30_000
+    options = [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    ]
+    return options + [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in wanted.items()
+        if hasattr(socket, name)
+    ]
 
 
 def _config_problem(error: Exception) -> str:

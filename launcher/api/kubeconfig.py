@@ -1,11 +1,12 @@
 """What the launcher reads from a kubeconfig without the kubernetes client: a namespace."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher.errors import UsageError
-from launcher.manifests import yaml_text
+from launcher.settings import yaml_file
 
 IN_CLUSTER_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
@@ -31,18 +32,43 @@ def is_configured(explicit: str, environ: Mapping[str, str]) -> bool:
     return bool(paths(explicit, environ)) or os.path.isfile(IN_CLUSTER_NAMESPACE)
 
 
+def check(path: str) -> None:
+    """Look at a file before the client does, which reads it without bounds.
+
+    Raises:
+        UsageError: It cannot be read, or is no kubeconfig.
+    """
+    _read(path)
+
+
 def current_namespace(explicit: str, context: str, environ: Mapping[str, str]) -> str:
     """Give the namespace of the chosen context, or of the pod this runs in, or nothing."""
     files = [_read(path) for path in paths(explicit, environ)]
     if not files and os.path.isfile(IN_CLUSTER_NAMESPACE):
         with open(IN_CLUSTER_NAMESPACE, encoding="utf-8") as file:
             return file.read().strip()
-    chosen = context or next((name for name in _each(files, "current-context") if name), "")
-    for entries in _each(files, "contexts"):
-        for entry in entries or []:
-            if entry.get("name") == chosen:
-                return str((entry.get("context") or {}).get("namespace") or "")
-    return ""
+    chosen = context or _current(files)
+    found = next((entry for entry in _entries(files, "contexts") if entry["name"] == chosen), {})
+    inner = found.get("context")
+    return str(inner.get("namespace") or "") if isinstance(inner, dict) else ""
+
+
+def current_context(explicit: str, context: str, environ: Mapping[str, str]) -> str:
+    """Give the name of the chosen context; nothing in a pod, or if none is chosen."""
+    files = [_read(path) for path in paths(explicit, environ)]
+    return context or _current(files)
+
+
+def _current(files: list[dict[str, Any]]) -> str:
+    return str(next((name for name in _each(files, "current-context") if name), ""))
+
+
+def _entries(files: list[dict[str, Any]], key: str) -> Iterator[dict[str, Any]]:
+    """Give the named entries of a list; what is no such entry is left to the client to refuse."""
+    for entries in _each(files, key):
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, dict) and "name" in entry:
+                yield entry
 
 
 def _each(files: list[dict[str, Any]], key: str) -> Iterator[Any]:
@@ -51,10 +77,16 @@ def _each(files: list[dict[str, Any]], key: str) -> Iterator[Any]:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml_text.load(file.read(), path)
-    except OSError as error:
-        raise UsageError(f"kubeconfig {path} cannot be read: {error.strerror}") from error
+        written = os.stat(path).st_mtime_ns
+    except OSError:
+        written = 0
+    return _content(path, written)
+
+
+@functools.lru_cache(maxsize=8)
+def _content(path: str, _written: int) -> dict[str, Any]:
+    """Read a file once in the life of this process, unless it is written anew."""
+    content = yaml_file.load(path, "kubeconfig")
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not a kubeconfig")
     return content

@@ -22,6 +22,8 @@ from launcher.api.errors import TRANSIENT, Request, error_for, one_line
 from launcher.errors import LauncherError, UnreachableError
 
 RETRY_S = 20.0
+SILENCE_S = 45.0
+"""How long a stream may say nothing before it is asked for anew: it may be dead."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -39,6 +41,7 @@ class Wire:
     def __init__(self, make_client: Callable[[], Any], *, retry_s: float = RETRY_S) -> None:
         """Take what makes a `kubernetes.client.ApiClient`; it is called again on a 401."""
         self.retry_s = retry_s
+        self.silence_s = SILENCE_S
         self._make_client = make_client
         self._client = make_client()
         self._renewing = threading.Lock()
@@ -105,7 +108,7 @@ class Wire:
         headers = {"Accept": accept, "User-Agent": AGENT}
         headers |= {} if body is None else {"Content-Type": content_type}
         deadline = Deadline(self.retry_s)
-        renewed = False
+        renewed = reconnected = False
         for pause in pauses():
             wait_s = pause
             try:
@@ -114,6 +117,11 @@ class Wire:
                 failure: LauncherError = UnreachableError(_unreachable(self.server, error))
                 if _is_hopeless(error):
                     raise failure from error
+                if _may_be_stale(error) and not reconnected:
+                    # The whole pool may be from before this machine slept, or changed networks.
+                    reconnected = True
+                    self._client.rest_client.pool_manager.clear()
+                    continue
             else:
                 if response.status < 300:
                     return response
@@ -165,7 +173,7 @@ def _object_of(response: Any) -> dict[str, Any]:
     """Read a body; what is no JSON object (`404 page not found`) counts as empty."""
     try:
         found = json.loads(response.data)
-    except (ValueError, urllib3.exceptions.HTTPError):
+    except (ValueError, RecursionError, urllib3.exceptions.HTTPError):
         return {}
     finally:
         response.release_conn()
@@ -177,6 +185,11 @@ def _retry_after_s(response: Any) -> float:
         return float(response.headers.get("Retry-After") or 0)
     except ValueError:  # an HTTP date, which API servers do not send
         return 0.0
+
+
+def _may_be_stale(error: Exception) -> bool:
+    """Whether a connection that was made earlier has broken, rather than a new one failed."""
+    return isinstance(error, urllib3.exceptions.ReadTimeoutError | urllib3.exceptions.ProtocolError)
 
 
 def _is_hopeless(error: Exception) -> bool:

@@ -20,8 +20,6 @@ from launcher.errors import NotFoundError
 
 Object = dict[str, Any]
 
-_LOG_SILENCE_S = 3600.0
-
 
 class Api:
     """One API server and the namespace that is worked in."""
@@ -165,7 +163,9 @@ class Api:
     ) -> Iterator[str]:
         """Yield the lines of a container, each with its RFC 3339 time in front.
 
-        Ends early without an error if the connection breaks: `launcher/api/log_lines.py` goes on.
+        Ends early without an error if the connection breaks or stays silent for a while, as it
+        does for good once this machine has slept: `launcher/api/log_lines.py` looks what became of
+        the container, and goes on.
         """
         query = {"container": container, "timestamps": "true"}
         query |= {"follow": "true"} if follow else {}
@@ -174,7 +174,9 @@ class Api:
         query |= {"tailLines": str(tail)} if tail is not None else {}
         request = self._request("get", resources.PODS, None, pod, "log")
         path = resources.PODS.path(request.namespace, pod, "log")
-        for line in self._wire.lines(path, request, query=query, read_timeout_s=_LOG_SILENCE_S):
+        for line in self._wire.lines(
+            path, request, query=query, read_timeout_s=self._wire.silence_s
+        ):
             yield line.decode("utf-8", errors="replace")
 
     # Questions
@@ -189,8 +191,11 @@ class Api:
         response = self._wire.send("GET", "/version", Request("get", None))
         response.drain_conn()
         response.release_conn()
-        told = email.utils.parsedate_to_datetime(response.headers.get("Date") or "")
-        return told.timestamp() if told else 0.0
+        try:
+            told = email.utils.parsedate_to_datetime(response.headers.get("Date") or "")
+        except ValueError:  # A proxy may leave it out, or write something else.
+            return 0.0
+        return told.timestamp()
 
     def serves(self, resource: Resource) -> bool:
         """Whether the cluster knows a kind in the version the launcher speaks."""

@@ -107,8 +107,20 @@ def _events(
     }
     path = resource.path(request.namespace)
     for line in wire.lines(path, request, query=query, read_timeout_s=seconds + _WATCH_GRACE_S):
-        event = json.loads(line)
+        event = _event(line)
+        if event is None:
+            return
         if event["type"] == "ERROR":
             status = event["object"]
             raise error_for(int(status.get("code") or 500), status, request)
         yield event["type"], event["object"]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """Read a line of a watch; None for what is none (a proxy's page of an error)."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_event = isinstance(found, dict) and isinstance(found.get("object"), dict)
+    return found if is_event and "type" in found else None

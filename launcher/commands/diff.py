@@ -2,8 +2,7 @@
 
 import argparse
 import dataclasses
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher.context import Context
 from launcher.errors import NotFoundError
@@ -69,13 +68,13 @@ def _against_cluster(name: str, manifest: dict[str, object], context: Context) -
 def _against_run(name: str, job: "Training", context: Context) -> list[str]:
     """Compare with the configuration in the run directory of a job that is gone."""
     from job import storage
-    from job.contract import layout
+    from job.contract import layout, schema
     from job.contract.errors import JobError
 
     path = layout.config_file(job.config.run)
     try:
-        earlier = json.loads(storage.read_bytes(path))
-    except (JobError, ValueError) as error:
+        earlier = schema.read(storage.read_bytes(path), dict[str, Any], what=path)
+    except JobError as error:
         raise NotFoundError(
             f"there is no job {name!r} in namespace {context.namespace!r}, and {path} cannot be "
             f"read either: {error}"

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Ask and write."""
-    from launcher.settings import fields, questions
+    from launcher.settings import fields, questions, trust
     from launcher.settings import file as settings_file
     from launcher.settings.values import from_text
 
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         found = _look(args, str(answers.get("namespace", "")), context)
         answers = questions.ask(_ASKED, answers, found, context)
     _write(path, questions.file_text(profile, answers))
+    trust.trust(trust.claims_of(path, settings_file.read(path)), context.environ)
     context.output.print(f"{path} written")
     context.output.note("next: launcher check, then launcher submit --gpus N")
     return 0

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from launcher.context import Context
-from launcher.errors import UsageError
+from launcher.errors import NotFoundError, UnreachableError, UsageError
 from launcher.settings import arguments
 
 if TYPE_CHECKING:
@@ -37,14 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the status once, or until the job is over."""
     from launcher.diagnosis.rules import diagnose
-    from launcher.observe import gather, phase, run_paths, views
+    from launcher.observe import phase, run_paths, views
 
     run_dir = run_paths.without_cluster(args.name, context)
     if run_dir is not None:
         return _show_run(run_dir, args, context)
     shown = None
     while True:
-        state = gather.observe(context.cluster(), args.name, deep=args.verbose)
+        state = _look(args, context, again=shown is not None)
+        if state is None:
+            context.output.note(f"{args.name} was deleted")
+            return 0
         finding = diagnose(state)
         now = views.status_data(state, finding)
         if now != shown:
@@ -57,6 +60,27 @@ def run(args: argparse.Namespace, context: Context) -> int:
             return 0
         context.output.stdout.flush()
         time.sleep(_EVERY_S)
+
+
+def _look(args: argparse.Namespace, context: Context, *, again: bool) -> "State | None":
+    """Look at the job; `again` goes on through lost connections, and gives None if it is gone."""
+    from launcher.observe import gather
+
+    told = False
+    while True:
+        try:
+            return gather.observe(context.cluster(), args.name, deep=args.verbose)
+        except UnreachableError as error:
+            if not again:
+                raise
+            if not told:
+                context.output.note(f"connection lost, trying again: {error}")
+            told = True
+            time.sleep(_EVERY_S)
+        except NotFoundError:
+            if not again:
+                raise
+            return None
 
 
 def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool) -> None:

@@ -1,13 +1,19 @@
 """What a dataset's description says that sizes a job: how many images, how many bytes."""
 
 import dataclasses
-import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from job.contract import layout
-from job.contract.errors import ConfigError, InputMissingError, JobError, StorageUnreachableError
+from job.contract import layout, schema
+from job.contract.errors import (
+    ConfigError,
+    DataError,
+    InputMissingError,
+    JobError,
+    StorageUnreachableError,
+)
 from launcher.errors import UsageError
 
 REMOTE = "gs://"
@@ -49,6 +55,8 @@ def read(data: str) -> DatasetFacts:
     content = found[0] if found else StorageUnreachableError("no answer in time")
     if isinstance(content, ConfigError):
         raise content
+    if isinstance(content, DataError):
+        raise UsageError(str(content)) from content
     if isinstance(content, Exception):
         missing = isinstance(content, InputMissingError | FileNotFoundError)
         why = f"{FOOD101.source}: {_why(content, path)}"
@@ -68,8 +76,8 @@ def _try_to_read(path: str, found: list[Any]) -> None:
         else:
             with open(path, "rb") as file:
                 text = file.read()
-        found.append(json.loads(text))
-    except (JobError, OSError, ImportError, ValueError) as error:
+        found.append(schema.read(text, _Description, what=path))
+    except (JobError, OSError, ImportError) as error:
         found.append(error)
 
 
@@ -78,22 +86,35 @@ def _why(error: Exception, path: str) -> str:
         return f"there is no {path}"
     if isinstance(error, StorageUnreachableError):
         return "storage does not answer from here"
-    if isinstance(error, ValueError):
-        return f"{path} is not JSON"
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"{path} cannot be read here ({text})"
 
 
-def _facts(content: Any, path: str) -> DatasetFacts:
-    try:
-        splits = content["splits"]
-        return DatasetFacts(
-            train_examples=int(splits["train"]["examples"]),
-            classes=len(content["classes"]),
-            shard_bytes=sum(
-                int(shard["bytes"]) for split in splits.values() for shard in split["shards"]
-            ),
-            source="from dataset.json",
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path} is not a dataset's description: {error!r}") from error
+@dataclass(frozen=True, kw_only=True)
+class _Shard:
+    bytes: schema.Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Split:
+    examples: schema.Count
+    shards: tuple[_Shard, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Description:
+    """What of dataset.json sizes a job."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, _Split]
+
+
+def _facts(content: _Description, path: str) -> DatasetFacts:
+    if "train" not in content.splits:
+        raise UsageError(f"{path} is not a dataset's description: it has no split 'train'")
+    return DatasetFacts(
+        train_examples=content.splits["train"].examples,
+        classes=len(content.classes),
+        shard_bytes=sum(shard.bytes for split in content.splits.values() for shard in split.shards),
+        source="from dataset.json",
+    )

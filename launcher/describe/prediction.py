@@ -1,11 +1,10 @@
 """What a prediction will take, told from the listing of its images before it starts."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from job import storage
-from job.contract import layout
+from job.contract import layout, schema
 from job.contract.configs import PredictConfig
 from job.contract.wording import many
 from launcher.describe import provenance
@@ -110,9 +109,19 @@ def totals(output: str) -> list[str]:
     path = layout.summary_file(output)
     if not storage.exists(path):
         return []
-    summary = json.loads(storage.read_bytes(path))
+    summary = schema.read(storage.read_bytes(path), _Summary, what=path)
     lines = [
-        f"{many(summary['seen'], 'image')}: {summary['predicted']:,} predicted, "
-        f"{summary['rejected']:,} rejected"
+        f"{many(summary.seen, 'image')}: {summary.predicted:,} predicted, "
+        f"{summary.rejected:,} rejected"
     ]
-    return lines + [f"  {reason}: {count:,}" for reason, count in summary["reasons"].items()]
+    return lines + [f"  {reason}: {count:,}" for reason, count in summary.reasons.items()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Summary:
+    """What of summary.json is told."""
+
+    seen: int
+    predicted: int
+    rejected: int
+    reasons: Mapping[str, int]

@@ -65,12 +65,18 @@ def git_revision(folder: str = ".") -> str:
 
 
 def _settings_json(settings: Settings) -> str:
-    """Write the settings that are not at their default, without where they were sent to."""
-    given = {
+    """Write the settings that are not at their default, without where they were sent to.
+
+    Of environment variables the names alone: annotations are read by many who may not see secrets,
+    and the values stand in the pod's template, where `launcher resume` finds them.
+    """
+    given: dict[str, Any] = {
         name: value
         for name in FIELDS
         if name not in _WHERE and (value := getattr(settings, name)) != _default(name)
     }
+    if "env" in given:
+        given["env"] = sorted(given["env"])
     return json.dumps(given, sort_keys=True, separators=(",", ":"))
 
 

@@ -6,13 +6,12 @@ gone, the run directory still has the trainer's configuration.
 
 import argparse
 import dataclasses
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from job import storage
-from job.contract import flags, layout
+from job.contract import flags, layout, schema
 from job.contract.configs import TrainConfig, from_dict
 from job.contract.errors import JobError, StorageUnreachableError
 from job.storage import NotFoundError as FileMissingError
@@ -46,6 +45,7 @@ def from_object(item: dict[str, Any], pod_spec: dict[str, Any]) -> Earlier:
 
     Raises:
         NotFoundError: The job was not made by the launcher.
+        UsageError: Somebody has changed what the launcher noted.
         ConfigError: Its flags are those of another version.
     """
     recorded = (item["metadata"].get("annotations") or {}).get(labels.SETTINGS)
@@ -54,14 +54,27 @@ def from_object(item: dict[str, Any], pod_spec: dict[str, Any]) -> Earlier:
             f"job {item['metadata']['name']!r} was not made by the launcher; name its run "
             "directory instead: launcher resume gs://…"
         )
+    container = by_name(pod_spec["containers"], "tensorflow")
+    noted = schema.read(recorded.encode(), dict[str, Any], what=f"annotation {labels.SETTINGS}")
+    if isinstance(noted.get("env"), list):
+        noted["env"] = _env_of(container, noted["env"])
     values = {
         name: from_yaml(FIELDS[name], value, f"annotation {labels.SETTINGS}: {name}")
-        for name, value in json.loads(recorded).items()
+        for name, value in noted.items()
         if name in FIELDS
     }
-    args = by_name(pod_spec["containers"], "tensorflow").get("args") or []
+    args = container.get("args") or []
     config = flags.parse(TrainConfig, [arg.replace("$$", "$") for arg in args])
     return Earlier(Settings(**values), config)
+
+
+def _env_of(container: dict[str, Any], names_set: list[Any]) -> dict[str, Any]:
+    """Find the values of the user's own environment variables, which the annotation only names."""
+    return {
+        entry["name"]: str(entry.get("value", "")).replace("$$", "$")
+        for entry in container.get("env") or []
+        if entry["name"] in names_set and "valueFrom" not in entry
+    }
 
 
 def from_run(run: str, settings: Settings) -> Earlier:
@@ -74,7 +87,7 @@ def from_run(run: str, settings: Settings) -> Earlier:
     quick_storage.be_brief()
     path = layout.config_file(run)
     try:
-        content = json.loads(storage.read_bytes(path))
+        content = schema.read(storage.read_bytes(path), dict[str, Any], what=path)
     except FileMissingError as error:
         raise NotFoundError(f"{run} is no run directory: it has no {layout.CONFIG_FILE}") from error
     return Earlier(settings, from_dict(TrainConfig, content | {"run": run}), size_known=False)
@@ -124,13 +137,13 @@ def next_name(name: str, taken: set[str]) -> str:
 
 def changes(earlier: Earlier, settings: Settings, job: Training) -> list[str]:
     """Tell what is not as it was, and what that does to batches and schedule."""
-    lines = [
-        f"--{name.replace('_', '-')}: {_shown(getattr(earlier.settings, name))} -> "
-        f"{_shown(getattr(settings, name))}"
+    changed_settings = [
+        name
         for name in FIELDS
         if name not in (*_WHERE, *_SIZES, "train", "data")
         and getattr(earlier.settings, name) != getattr(settings, name)
     ]
+    lines = [_setting_change(name, earlier.settings, settings) for name in changed_settings]
     old, new = dataclasses.asdict(earlier.config), dataclasses.asdict(job.config)
     changed = [name for name in new if name not in _NOT_TOLD and old[name] != new[name]]
     lines += [f"--{name}: {_shown(old[name])} -> {_shown(new[name])}" for name in changed]
@@ -159,6 +172,14 @@ def _size_changes(earlier: Earlier, job: Training, *, same_course: bool) -> list
         if same_course:
             text += ", so learning rates and the order of examples go on as they were"
     return [text]
+
+
+def _setting_change(name: str, old: Settings, new: Settings) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    if name == "env":  # Its values may be secrets.
+        before, after = (_shown(", ".join(sorted(each.env))) for each in (old, new))
+        return f"{flag}: {before} -> {after}" + (" (other values)" if before == after else "")
+    return f"{flag}: {_shown(getattr(old, name))} -> {_shown(getattr(new, name))}"
 
 
 def _shown(value: Any) -> str:

@@ -26,7 +26,7 @@ from launcher.context import Context
 from launcher.describe.spec import JobSpec
 from launcher.errors import UsageError
 from launcher.local.processes import Ended, ProcessSet, Replica, cause_of
-from launcher.output import Output, printable
+from launcher.output import Output
 from launcher.sending.options import SendOptions
 
 _COLORS = ("cyan", "yellow", "green", "magenta", "blue", "red")
@@ -203,7 +203,7 @@ class _LocalJob:
             self._output.warn(f"the logs could not be kept in {target}: {error}")
 
     def _write_line(self, name: str, line: str) -> None:
-        text = printable(line)
+        text = self._output.style(line)
         if len(self._names) > 1:
             color = _COLORS[self._names.index(name) % len(_COLORS)]
             prefix = self._output.style(f"{name:<{len(self._names[-1])}} |", color)

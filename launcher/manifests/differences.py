@@ -11,7 +11,8 @@ def differences(old: Any, new: Any) -> list[str]:
     """List `path: old -> new` for every field of `new` that `old` has otherwise.
 
     Fields that only `old` has are the server's defaults and no difference, except in argument
-    lists and environments, where an entry that is gone matters.
+    lists and environments, where an entry that is gone matters. Values of environment variables
+    may be secrets: it is told that they differ, not what they are.
     """
     return list(_compare(old, new, ""))
 
@@ -45,11 +46,24 @@ def _compare_named(old: list[Any], new: list[Any], path: str) -> Iterator[str]:
     """Compare containers, variables or volumes: lists whose items have names."""
     theirs = {item["name"]: item for item in old}
     ours = {item["name"]: item for item in new}
+    if path.rpartition(".")[2] == "env":
+        yield from _compare_env(theirs, ours, path)
+        return
     for name, item in theirs.items():
         if name not in ours:
             yield f"{path}[{name}]: {_shown(item)} -> nothing"
     for name, item in ours.items():
         yield from _compare(theirs.get(name), item, f"{path}[{name}]")
+
+
+def _compare_env(theirs: dict[str, Any], ours: dict[str, Any], path: str) -> Iterator[str]:
+    for name in [*theirs, *(name for name in ours if name not in theirs)]:
+        if name not in ours or name not in theirs:
+            yield f"{path}[{name}]: {'set' if name in theirs else 'nothing'} -> " + (
+                "set" if name in ours else "nothing"
+            )
+        elif list(_compare(theirs[name], ours[name], "")):
+            yield f"{path}[{name}]: another value"
 
 
 def _shown(value: Any) -> str:

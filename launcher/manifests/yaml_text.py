@@ -1,4 +1,4 @@
-"""YAML in and out, with the fast safe loader and no surprises."""
+"""YAML in and out, with no surprises."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from job.contract import plain_yaml
+from job.contract.wording import printable
 from launcher.errors import UsageError
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 if TYPE_CHECKING:
     _BaseDumper = yaml.SafeDumper
 else:
@@ -29,6 +30,7 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null",
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # YAML has no half surrogates.
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     style = None if plain else "'" if '"' in text and text.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
@@ -47,20 +49,25 @@ def load(text: str, source: str) -> Any:
     """Parse one YAML document.
 
     Raises:
-        UsageError: The text is not YAML; the message names `source` and the line.
+        UsageError: The text is not YAML of plain data; the message names `source` and the line.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"{where}: not valid YAML: {problem}") from error
+        return plain_yaml.load(text)
+    except plain_yaml.NotPlainError as error:
+        where = f"{source}:{error.line}" if error.line else source
+        raise UsageError(f"{where}: not valid YAML: {error.problem}") from error
 
 
 def dump(data: Any) -> str:
     """Write plain data as one YAML document, in the order of its keys."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text = _dumped(data, allow_unicode=True)
+    return text if printable(text) == text else _dumped(data, allow_unicode=False)
+
+
+def _dumped(data: Any, *, allow_unicode: bool) -> str:
+    return str(
+        yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=100)
+    )
 
 
 def dump_all(documents: Sequence[Any]) -> str:

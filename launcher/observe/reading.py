@@ -4,11 +4,12 @@ All functions are pure. Fields that are missing are normal: a new pod has no sta
 """
 
 import datetime
-import json
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from job.contract.errors import DataError
 from job.contract.worker_report import WorkerReport
 from launcher.manifests import labels, quantities
 from launcher.observe.state import (
@@ -215,26 +216,48 @@ def progress(content: bytes) -> Progress | None:
     "total_steps", "time": seconds since 1970, "examples_per_s", "input_wait": 0 to 1, "loss",
     "step_s", "workers": [{"busy_s", "input_wait", "memory_peak_bytes"}, one for each]}.
     """
+    from job.contract import schema
+
     try:
-        found = json.loads(content)
-        return Progress(
-            state=str(found["state"]),
-            step=int(found["step"]),
-            total_steps=int(found["total_steps"]),
-            time=datetime.datetime.fromtimestamp(float(found["time"]), datetime.UTC),
-            examples_per_s=float(found.get("examples_per_s") or 0.0),
-            input_wait=float(found.get("input_wait") or 0.0),
-            loss=None if found.get("loss") is None else float(found["loss"]),
-            step_s=float(found.get("step_s") or 0.0),
-            workers=tuple(_worker_report(each) for each in found.get("workers") or ()),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        found = schema.read(content, _ProgressNote, what="progress.json")
+        moment = datetime.datetime.fromtimestamp(found.time, datetime.UTC)
+    except (DataError, ValueError, OverflowError, OSError):
         return None
-
-
-def _worker_report(item: Object) -> WorkerReport:
-    return WorkerReport(
-        busy_s=float(item.get("busy_s") or 0.0),
-        input_wait=float(item.get("input_wait") or 0.0),
-        memory_peak_bytes=int(item.get("memory_peak_bytes") or 0),
+    return Progress(
+        state=found.state,
+        step=found.step,
+        total_steps=found.total_steps,
+        time=moment,
+        examples_per_s=found.examples_per_s or 0.0,
+        input_wait=found.input_wait or 0.0,
+        loss=found.loss,
+        step_s=found.step_s or 0.0,
+        workers=tuple(
+            WorkerReport(
+                busy_s=each.busy_s or 0.0,
+                input_wait=each.input_wait or 0.0,
+                memory_peak_bytes=int(each.memory_peak_bytes or 0),
+            )
+            for each in found.workers or ()
+        ),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WorkerNote:
+    busy_s: float | None = None
+    input_wait: float | None = None
+    memory_peak_bytes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ProgressNote:
+    state: str
+    step: int
+    total_steps: int
+    time: float
+    examples_per_s: float | None = None
+    input_wait: float | None = None
+    loss: float | None = None
+    step_s: float | None = None
+    workers: tuple[_WorkerNote, ...] | None = None

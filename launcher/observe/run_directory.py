@@ -3,13 +3,13 @@
 Everything is read through `job.storage`, as the user who runs the launcher.
 """
 
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from job import storage
-from job.contract import layout
+from job.contract import layout, schema
+from job.contract.errors import DataError
 from job.storage import NotFoundError
 from launcher.observe import quick_storage, reading
 from launcher.observe.run_facts import LastWords, RunFacts
@@ -36,14 +36,12 @@ def read(run: str) -> RunFacts:
     """
     quick_storage.be_brief()
     progress = _content(layout.progress_file(run))
-    best = _object(_content(layout.best_file(run)))
+    best = _best(run)
     return RunFacts(
         progress=reading.progress(progress) if progress else None,
         checkpoint_step=newest_checkpoint(run),
         metrics={
-            name: float(value)
-            for name, value in (best.get("metrics") or {}).items()
-            if isinstance(value, int | float)
+            name: float(value) for name, value in best.items() if isinstance(value, int | float)
         },
     )
 
@@ -118,9 +116,16 @@ def _content(path: str) -> bytes:
         return b""
 
 
-def _object(content: bytes) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class _Best:
+    metrics: Mapping[str, schema.Scalar]
+
+
+def _best(run: str) -> Mapping[str, schema.Scalar]:
+    """Read the numbers of the best evaluation; what is no such note tells none."""
+    path = layout.best_file(run)
     try:
-        found = json.loads(content or b"{}")
-    except ValueError:
+        best = schema.read(storage.read_bytes(path), _Best, what=path)
+    except (NotFoundError, DataError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return best.metrics

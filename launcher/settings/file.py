@@ -15,7 +15,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from launcher.errors import NotFoundError, UsageError
-from launcher.manifests import yaml_text
+from launcher.settings import yaml_file
+from launcher.settings.values import shown
 
 FILE_NAME = "launcher.yaml"
 USER_FOLDER = "food101-vgg19"
@@ -24,6 +25,9 @@ _TOP_LEVEL = ("profile", "defaults", "profiles")
 
 def find(explicit: str | None, environ: Mapping[str, str]) -> str | None:
     """Find the settings file: the one named, the nearest one upwards, the user's, or none.
+
+    Upwards ends at the root of the repository; outside of one, only this folder is looked at, or
+    whoever may write into a folder above would decide.
 
     Raises:
         NotFoundError: The file named does not exist.
@@ -34,16 +38,21 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> str | None:
                 f"settings file {explicit} does not exist; `launcher init` writes one"
             )
         return explicit
-    folder = os.getcwd()
-    while True:
-        candidate = os.path.join(folder, FILE_NAME)
-        if os.path.isfile(candidate):
-            return candidate
-        if folder == os.path.dirname(folder):
-            break
-        folder = os.path.dirname(folder)
-    candidate = user_file(environ)
-    return candidate if os.path.isfile(candidate) else None
+    candidates = [os.path.join(folder, FILE_NAME) for folder in _folders()]
+    candidates.append(user_file(environ))
+    return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+def _folders() -> list[str]:
+    """Name this folder and those above it, up to the root of the repository it is in."""
+    here = os.getcwd()
+    folders = [here]
+    while not os.path.exists(os.path.join(folders[-1], ".git")):
+        above = os.path.dirname(folders[-1])
+        if above == folders[-1]:
+            return [here]
+        folders.append(above)
+    return folders
 
 
 def user_file(environ: Mapping[str, str]) -> str:
@@ -66,6 +75,7 @@ def read_profile(
     Raises:
         NotFoundError: No such file or profile.
         UsageError: The file is not what it should be, or holds an unknown key.
+        DeniedError: The file was found, not named, and what it says needs trust.
     """
     path = find(explicit, environ)
     if path is None:
@@ -75,7 +85,20 @@ def read_profile(
                 "`launcher init` writes one"
             )
         return []
-    content = _read(path)
+    content = read(path)
+    values = _values(content, profile, path, known)
+    if not explicit and path != user_file(environ):
+        from launcher.settings import trust
+
+        trust.check(
+            trust.claims_of(path, content), {name for name, value, _ in values if value}, environ
+        )
+    return values
+
+
+def _values(
+    content: dict[str, Any], profile: str | None, path: str, known: Collection[str]
+) -> list[tuple[str, Any, str]]:
     chosen = profile or content.get("profile")
     defaults = _settings_of(content.get("defaults"), "defaults", path, known)
     values = {name: (value, where) for name, value, where in defaults}
@@ -109,21 +132,24 @@ def split_override(override: str, known: Collection[str]) -> tuple[str, str]:
     return name, f"{entry}={value}" if dot else value
 
 
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml_text.load(file.read(), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+def read(path: str) -> dict[str, Any]:
+    """Read a settings file: its top level is checked, its settings are not.
+
+    Raises:
+        UsageError: It cannot be read, or is not what it should be.
+    """
+    content = yaml_file.load(path, "settings file")
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UsageError(f"{path} must hold {', '.join(_TOP_LEVEL)}, not {content!r}")
+        raise UsageError(f"{path} must hold {', '.join(_TOP_LEVEL)}, not {shown(content)}")
     for key in content:
         if key not in _TOP_LEVEL:
             raise UsageError(f"{path}: unknown key {key!r}" + _nearest(str(key), _TOP_LEVEL))
     if not isinstance(content.get("profiles") or {}, dict):
         raise UsageError(f"{path}: profiles must map names to settings")
+    if not isinstance(content.get("profile"), str | None):
+        raise UsageError(f"{path}: profile must name one, not {shown(content['profile'])}")
     return content
 
 
@@ -133,7 +159,7 @@ def _settings_of(
     if section is None:
         return
     if not isinstance(section, dict):
-        raise UsageError(f"{path}: {where} must map settings to values, not {section!r}")
+        raise UsageError(f"{path}: {where} must map settings to values, not {shown(section)}")
     for name, value in section.items():
         if name not in known:
             raise UsageError(

@@ -72,7 +72,9 @@ def ask(
         hint = f" (there: {', '.join(offered)})" if offered else ""
         hint += f" (e.g. {field.metadata['example']})" if field.metadata["example"] else ""
         while True:
-            context.output.stderr.write(f"{name}: {field.metadata['help']}{hint}\n> ")
+            context.output.stderr.write(
+                f"{name}: {field.metadata['help']}{context.output.style(hint)}\n> "
+            )
             context.output.stderr.flush()
             line = context.stdin.readline()
             if not line:

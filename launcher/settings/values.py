@@ -9,6 +9,9 @@ from launcher.manifests import yaml_text
 
 _Field = dataclasses.Field[Any]
 
+_LARGEST = 1_000_000_000
+_LONGEST_SHOWN = 120
+
 
 def from_yaml(field: _Field, value: Any, where: str) -> Any:
     """Check a value of launcher.yaml against the type of its setting.
@@ -19,7 +22,7 @@ def from_yaml(field: _Field, value: Any, where: str) -> Any:
     kind = _kind(field)
     if kind == "map":
         if not isinstance(value, dict):
-            raise UsageError(f"{where} must be a mapping of names to values, not {value!r}")
+            raise UsageError(f"{where} must be a mapping of names to values, not {shown(value)}")
         check = _scalar if field.name == "train" else _text
         return {str(key): check(item, f"{where}.{key}") for key, item in value.items()}
     if kind == "list":
@@ -27,7 +30,7 @@ def from_yaml(field: _Field, value: Any, where: str) -> Any:
     if kind == "bool" and isinstance(value, bool):
         return value
     if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
-        return _not_negative(value, where)
+        return _count(value, where)
     if kind == "text":
         text = _text(value, where)
         choices = field.metadata["choices"]
@@ -35,7 +38,7 @@ def from_yaml(field: _Field, value: Any, where: str) -> Any:
             raise UsageError(f"{where} must be one of {', '.join(choices)}, not {text!r}")
         return text
     expected = {"bool": "true or false", "int": "a whole number"}[kind]
-    raise UsageError(f"{where} must be {expected}, not {value!r}")
+    raise UsageError(f"{where} must be {expected}, not {shown(value)}")
 
 
 def from_text(field: _Field, given: Any, where: str) -> Any:
@@ -55,6 +58,12 @@ def from_text(field: _Field, given: Any, where: str) -> Any:
     return from_yaml(field, yaml_text.load(given, where), where)
 
 
+def shown(value: Any) -> str:
+    """Show a value in a message as far as it fits there."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
 def _kind(field: _Field) -> str:
     declared = str(field.type)
     if "tuple" in declared:
@@ -69,7 +78,7 @@ def _kind(field: _Field) -> str:
 def _pair(text: str, where: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise UsageError(f"{where}: expected NAME=VALUE, not {text!r}")
+        raise UsageError(f"{where}: expected NAME=VALUE, not {shown(text)}")
     return key, value
 
 
@@ -81,24 +90,26 @@ def _text(value: Any, where: str) -> str:
     # 1.10 and yes would arrive as 1.1 and True: only whole numbers survive YAML unchanged.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise UsageError(f"{where} must be a text, not {value!r}; put it in quotes")
+    raise UsageError(f"{where} must be a text, not {shown(value)}; put it in quotes")
 
 
 def _scalar(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    raise UsageError(f"{where} must be a single value, not {value!r}")
+    raise UsageError(f"{where} must be a single value, not {shown(value)}")
 
 
-def _not_negative(value: int, where: str) -> int:
+def _count(value: int, where: str) -> int:
     if value < 0:
-        raise UsageError(f"{where} must not be negative, not {value}")
+        raise UsageError(f"{where} must not be negative, not {shown(value)}")
+    if value > _LARGEST:
+        raise UsageError(f"{where} must be at most {_LARGEST:,}, not {shown(value)}")
     return value
 
 
 def _list_of_maps(value: Any, where: str) -> tuple[Mapping[str, str], ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UsageError(f"{where} must be a list of mappings, not {value!r}")
+        raise UsageError(f"{where} must be a list of mappings, not {shown(value)}")
     return tuple(
         {str(key): _text(text, f"{where}[{number}].{key}") for key, text in item.items()}
         for number, item in enumerate(value)

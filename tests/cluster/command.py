@@ -55,6 +55,7 @@ class Launcher:
         values = {"namespace": namespace, **settings}
         text = yaml.safe_dump({"defaults": values})
         (folder / "launcher.yaml").write_text(text)
+        self("trust")
 
     def __call__(self, *arguments: str, code: int | None = 0, timeout_s: float = 240) -> Ended:
         """Run a command to its end.
@@ -109,6 +110,7 @@ class Launcher:
         return os.environ | {
             "KUBECONFIG": str(self._kubeconfig),
             "PYTHONPATH": str(paths.ROOT),
+            "XDG_DATA_HOME": str(self._folder / "data"),
             "NO_PROXY": "*",
             "no_proxy": "*",
             **self._env,

@@ -245,6 +245,25 @@ def test_an_address_that_is_none_is_refused(target: Path, url: str) -> None:
         fetch(url, str(target), Expected(), QUICK)
 
 
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        (
+            "http://me:hush@127.0.0.1:9/a.tar.gz?X-Goog-Signature=hush&x=hush#hush",
+            "cannot download",
+        ),
+        ("http://hush@127.0.0.1:9/a?hush", "cannot download"),
+        ("http://me:hush@[::1/a?sig=hush", "cannot be asked for"),
+        ("http://me:hush@127.0.0.1:99999/a?sig=hush", "cannot"),
+        ("ftp://me:hush@host/a", "is not an address"),
+    ],
+)
+def test_passwords_and_signatures_are_not_told(target: Path, url: str, error: str) -> None:
+    with pytest.raises(JobError, match=error) as caught:
+        fetch(url, str(target), Expected(), QUICK)
+    assert "hush" not in str(caught.value)
+
+
 def test_no_server_is_one_clear_line(target: Path) -> None:
     with Mirror(b"") as gone:
         url = gone.url

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from launcher.api import resources
 from launcher.api.backoff import Deadline
 from launcher.api.connection import Cluster
 from launcher.api.errors import KindMissingError, RefusedError
+from launcher.cli import main
 from launcher.errors import (
     ConflictError,
     DeniedError,
@@ -270,3 +272,55 @@ def test_a_watch_ends_at_its_deadline(cluster: Cluster) -> None:
 
 def _name(event: tuple[str, dict[str, dict[str, str]]]) -> tuple[str, str]:
     return event[0], event[1]["metadata"]["name"]
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Sun, 99 Nov 2026 25:61:00 GMT"])
+def test_an_answer_without_a_date_tells_no_time(
+    cluster: Cluster, server: FakeApiServer, date: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy between may leave the header out."""
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda *_: date)
+    assert cluster.clock() == 0.0
+
+
+def test_a_connection_from_before_a_sleep_is_not_waited_for_twice(
+    cluster: Cluster, server: FakeApiServer
+) -> None:
+    """What was kept open is broken: one new connection, though no time for retries is left."""
+    cluster.version()
+    cluster._wire.retry_s = 0.0
+    server.fail("GET", "/version", 0)
+    assert cluster.version() == "v1.36.3"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"clusters: 5\ncontexts: 6\nusers: 7\ncurrent-context: fake",
+        b"contexts: [5, {name: fake}, {name: fake, context: 3}]\ncurrent-context: fake",
+        b"current-context: [a]\ncontexts: [{name: fake, context: {}}]",
+        b"clusters: [{name: fake}]\ncontexts: [{name: fake, context: {cluster: fake, user: u}}]\n"
+        b"current-context: fake\nusers: [{name: u}]",
+        b"\xff\xfe",
+        b"a: &a [*a]",
+        b"a0: &a0 [x,x]\n"
+        + b"".join(b"a%d: &a%d [*a%d,*a%d]\n" % (i, i, i - 1, i - 1) for i in range(1, 40)),
+        b"[" * 9999,
+        b"5",
+        b"",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("namespace", ["", "team"])
+def test_an_odd_kubeconfig_is_one_line(
+    tmp_path: Path,
+    content: bytes,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["list", *(["-n", namespace] if namespace else [])]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -175,7 +175,7 @@ def test_logs_carry_their_replica_and_no_escapes(
     server.log("mnist-worker-1", "step 2")
     _, out, _ = launcher("logs", "mnist")
     assert out.splitlines() == [
-        "worker-0 | step 1 \N{REPLACEMENT CHARACTER}[31mred", "worker-1 | step 2",
+        r"worker-0 | step 1 \x1b[31mred", "worker-1 | step 2",
     ]  # fmt: skip
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from job.contract import flags, layout
 from job.contract.configs import TrainConfig
+from job.contract.errors import JobError
 from launcher import cli, kinds
 from launcher.api import resources
 from launcher.describe import resumption, training
 from launcher.describe.provenance import describe
-from launcher.errors import NotFoundError
+from launcher.errors import LauncherError, NotFoundError
+from launcher.manifests import labels
 from launcher.manifests.render import render
 from launcher.settings.fields import FIELDS, Settings
 from tests.launcher import shapes
@@ -67,6 +69,41 @@ def test_what_is_not_typed_stays_as_it_was(backend: str) -> None:
     assert job.config.resume
     assert (job.spec.workers, job.spec.resources.gpus) == (2, 8)
     assert resumption.changes(before, settings, job) == []
+
+
+def test_the_annotation_holds_no_values_of_the_environment() -> None:
+    """They stand in the pod's template only, and a resumed job gets them from there."""
+    item = submitted("tfjob", env={"TOKEN": "hush", "OTHER": "x"})
+    assert "hush" not in json.dumps(item["metadata"])
+    before = earlier(item)
+    assert before.settings.env == {"TOKEN": "hush", "OTHER": "x"}
+    settings, job = resumed(before, env=["TOKEN=hush hush"])
+    told = resumption.changes(before, settings, job)
+    assert told == ["--env: OTHER, TOKEN -> OTHER, TOKEN (other values)"]
+
+
+def test_an_annotation_of_an_earlier_version_is_understood() -> None:
+    item = submitted("tfjob")
+    item["metadata"]["annotations"][labels.SETTINGS] = '{"env": {"A": "1"}, "gpus": 16}'
+    assert earlier(item).settings.env == {"A": "1"}
+
+
+@pytest.mark.parametrize("noted", ["", "[1]", "{", "[" * 99_999, '{"gpus": "many"}'])
+def test_an_odd_annotation_is_one_line(noted: str) -> None:
+    item = submitted("tfjob")
+    item["metadata"]["annotations"][labels.SETTINGS] = noted
+    with pytest.raises((LauncherError, JobError), match="food101/settings"):
+        earlier(item)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[1]", b"[" * 99_999, b"\xff", b'{"epochs": "x"}', b'{"nothing": 1}']
+)
+def test_a_damaged_configuration_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises((LauncherError, JobError)) as caught:
+        resumption.from_run(str(tmp_path), Settings())
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_new_size_replaces_the_old_one_as_a_whole() -> None:

@@ -38,5 +38,18 @@ def test_named_things_are_compared_by_name() -> None:
 
 
 def test_an_entry_that_is_gone_is_told() -> None:
-    old = {"env": [{"name": "A", "value": "1"}]}
-    assert differences(old, {"env": []}) == ["env[A]: {'name': 'A', 'value': '1'} -> nothing"]
+    old = {"volumes": [{"name": "a", "emptyDir": {}}]}
+    assert differences(old, {"volumes": []}) == [
+        "volumes[a]: {'name': 'a', 'emptyDir': {}} -> nothing"
+    ]
+
+
+def test_values_of_the_environment_are_not_told() -> None:
+    old = {"c": {"env": [{"name": "A", "value": "hush"}, {"name": "B", "value": "hush"}]}}
+    new = {"c": {"env": [{"name": "B", "value": "hush hush"}, {"name": "C", "value": "hush"}]}}
+    assert differences(old, new) == [
+        "c.env[A]: set -> nothing",
+        "c.env[B]: another value",
+        "c.env[C]: nothing -> set",
+    ]
+    assert differences(old, old) == []

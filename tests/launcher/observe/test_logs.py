@@ -15,6 +15,7 @@ from launcher.errors import NotFoundError
 from launcher.observe import logs, reading
 from tests.launcher import shapes
 from tests.launcher.fake_apiserver import FakeApiServer
+from tests.launcher.fake_requests import LogFile
 
 Object = dict[str, Any]
 
@@ -72,6 +73,25 @@ def test_a_broken_connection_neither_loses_nor_repeats_lines(
     threading.Timer(0.6, finish).start()
     seen = [line.text for line in log_lines.Tail(cluster, pod, "tensorflow").follow()]
     assert seen == ["same", "same", "x", "y", "z"]
+
+
+def test_a_stream_that_went_silent_does_not_outlive_the_container(
+    cluster: Cluster, server: FakeApiServer
+) -> None:
+    """A laptop slept: the stream is open and dead, and the job ended meanwhile."""
+    cluster._wire.silence_s = 0.3
+    running(server, 0)
+    server.log("mnist-worker-0", "first", finished=False)
+    lines = follower(server, cluster, []).lines()
+    assert texts([next(lines)]) == ["worker-0: first"]
+    with server.store.changed:  # Lines that the open stream will never bring.
+        dead = server.logs[("mnist-worker-0", False)]
+        server.logs[("mnist-worker-0", False)] = LogFile([*dead.lines])
+    server.log("mnist-worker-0", "last", finished=True)
+    server.put(shapes.pod(0, phase="Succeeded", state=shapes.ended(0)))
+    end(server)
+    assert texts(list(lines)) == ["worker-0: last"]
+    assert not dead.finished
 
 
 def test_following_ends_with_the_job(cluster: Cluster, server: FakeApiServer) -> None:

@@ -113,7 +113,7 @@ def test_missing_profile_and_file(tmp_path: Path) -> None:
 
 
 def test_the_nearest_file_upwards_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory first, then its parents, then the user's folder."""
+    """The working directory first, then its parents in the repository, then the user's folder."""
     user = tmp_path / "config" / "food101-vgg19"
     user.mkdir(parents=True)
     (user / "launcher.yaml").write_text("defaults: {image: user:1}")
@@ -123,7 +123,12 @@ def test_the_nearest_file_upwards_is_found(tmp_path: Path, monkeypatch: pytest.M
     environ = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
     assert fields.resolve(argparse.Namespace(), environ).image == "user:1"
     (tmp_path / "project" / "launcher.yaml").write_text("defaults: {image: project:1}")
+    assert fields.resolve(argparse.Namespace(), environ).image == "user:1"
+    (tmp_path / "project" / ".git").mkdir()
     assert fields.resolve(argparse.Namespace(), environ).image == "project:1"
+    (tmp_path / "launcher.yaml").write_text("defaults: {image: stranger:1}")
+    (tmp_path / "project" / "launcher.yaml").unlink()
+    assert fields.resolve(argparse.Namespace(), environ).image == "user:1"
 
 
 def test_sizes_of_a_profile_are_for_training_only(tmp_path: Path) -> None:

@@ -22,10 +22,13 @@ MODULES = {
 }
 """The kinds of jobs, and the module that each runs."""
 
+SUBMISSION_ID = "SUBMISSION_ID"
+"""Environment variable that names one submission, the same in all its restarts."""
+
 RESERVED_ENV = (
     "TF_CONFIG", "JOB_COMPLETION_INDEX", "JOBSET_NAME", "REPLICATED_JOB_NAME",
     "JOBSET_RESTART_ATTEMPT", "NUM_WORKERS", "HOME", "USER", "PYTHONUNBUFFERED",
-    "KEEP_LOG_OF_WORKER", "GPUS_PER_WORKER",
+    "KEEP_LOG_OF_WORKER", "GPUS_PER_WORKER", SUBMISSION_ID,
 )  # fmt: skip
 
 PLACEMENTS = ("any", "prefer-zone", "zone")
@@ -89,6 +92,8 @@ class Provenance:
     launcher_version: str
     git_revision: str = ""
     settings_json: str = ""
+    submission: str = ""
+    """Tells this submission from every other one; empty until the job is sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +167,19 @@ class JobSpec:
         The trainer compares GPUS_PER_WORKER with the GPUs that it sees; NCCL says why it fails
         only if it is told to warn.
         """
+        own = {SUBMISSION_ID: self.submission_id}
         if not self.resources.gpus:
-            return dict(self.env)
+            return {**self.env, **own}
         gpus = str(self.resources.gpus)
-        return {"NCCL_DEBUG": "WARN", **self.env, "GPUS_PER_WORKER": gpus}
+        return {"NCCL_DEBUG": "WARN", **self.env, "GPUS_PER_WORKER": gpus, **own}
+
+    @property
+    def submission_id(self) -> str:
+        """What its processes know this submission by.
+
+        A manifest that is only printed may be applied again and again, and stays the same one.
+        """
+        return self.provenance.submission or self.fingerprint
 
     @property
     def fingerprint(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _IGNORED = ("food101/git-revision", "food101/settings", "app.kubernetes.io/version")
+_IGNORED_NAMED = ("SUBMISSION_ID",)
 _LONGEST_VALUE = 120
 
 
@@ -50,9 +51,11 @@ def _compare_named(old: list[Any], new: list[Any], path: str) -> Iterator[str]:
         yield from _compare_env(theirs, ours, path)
         return
     for name, item in theirs.items():
-        if name not in ours:
+        if name not in ours and name not in _IGNORED_NAMED:
             yield f"{path}[{name}]: {_shown(item)} -> nothing"
     for name, item in ours.items():
+        if name in _IGNORED_NAMED:
+            continue
         yield from _compare(theirs.get(name), item, f"{path}[{name}]")
 
 

@@ -1,5 +1,8 @@
 """Sending a job that has been described, to whatever runs it."""
 
+import dataclasses
+import uuid
+
 from launcher.api import kubeconfig
 from launcher.context import Context
 from launcher.describe.spec import JobSpec
@@ -15,6 +18,9 @@ def has_cluster(options: SendOptions, context: Context) -> bool:
 
 def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
     """Send a job to its cluster, or run it here; gives the exit code."""
+    if options.dry_run != "client":
+        provenance = dataclasses.replace(spec.provenance, submission=uuid.uuid4().hex[:16])
+        spec = dataclasses.replace(spec, provenance=provenance)
     if spec.in_cluster:
         from launcher.sending import to_cluster
 

@@ -98,6 +98,9 @@ def test_ctrl_c_saves_and_leaves_and_the_second_one_kills(digits_dataset, tmp_pa
         assert "error" not in text
     with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
         workers = trainers(job)
+        submissions = [worker.environ()["SUBMISSION_ID"] for worker in workers]
+        assert len(submissions) == 2
+        assert len(set(submissions)) == 1, "both belong to this submission"
         workers[1].suspend()  # Now the other one cannot finish its step.
         job.send_signal(signal.SIGINT)
         for line in job.stdout:

@@ -59,7 +59,10 @@ def pinned(spec: JobSpec) -> JobSpec:
         spec,
         config_hash="c0ffee123456",
         provenance=Provenance(
-            launcher_version="0.0.0", git_revision="0123456789ab", settings_json='{"gpus":8}'
+            launcher_version="0.0.0",
+            git_revision="0123456789ab",
+            settings_json='{"gpus":8}',
+            submission="5ab0551011d00000",
         ),
     )
 

@@ -16,6 +16,9 @@ _FLOAT32_BYTES = 4
 CPU_WORKER_MILLICPUS = 2000
 _FRAMEWORK_BYTES = 2 * units.GIB
 _CACHE_MARGIN = 1.1
+_QUOTA_OF_CPU_JOBS_MILLICPUS = 64_000
+_QUOTA_OF_CPU_JOBS_BYTES = 256 * units.GIB
+"""For making records, predictions and TensorBoards beside the training."""
 
 
 def divide_gpus(settings: Settings) -> tuple[int, int]:
@@ -114,6 +117,24 @@ def worker_resources(
         shm_bytes=_size(settings.shm, "--shm", shm),
         cache_bytes=_size(settings.cache_size, "--cache-size", cache_bytes),
         scratch_bytes=_size(settings.scratch_size, "--scratch-size", scratch_bytes),
+    )
+
+
+def quota(gpus: int, model: str) -> Resources:
+    """Size what all jobs of a namespace may hold together, so that the GPUs can all be used.
+
+    Each GPU brings its share of the machine, as `worker_resources` gives it to a worker; the
+    largest known share if the model is not named. Beside them stay CPUs for jobs without GPUs.
+    """
+    models = [accelerators.describe(model)] if model else list(accelerators.KNOWN.values())
+    return Resources(
+        gpus=gpus,
+        millicpus=gpus * max(each.millicpus for each in models) + _QUOTA_OF_CPU_JOBS_MILLICPUS,
+        memory_bytes=gpus * max(each.host_memory_gib for each in models) * units.GIB
+        + _QUOTA_OF_CPU_JOBS_BYTES,
+        shm_bytes=0,
+        cache_bytes=0,
+        scratch_bytes=0,
     )
 
 

@@ -30,6 +30,7 @@ CANCELLED = f"{DOMAIN}/cancelled"
 
 # Pods
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+NO_SIDECAR = "sidecar.istio.io/inject"
 RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
 
 # Nodes

@@ -31,7 +31,9 @@ def object_labels(spec: JobSpec) -> dict[str, str]:
 def fill_pod(template: Manifest, spec: JobSpec, own_args: tuple[str, ...] = ()) -> None:
     """Fill a pod template; `own_args` go behind the job's and may hold $(VARIABLE)."""
     metadata, pod = template["metadata"], template["spec"]
-    assign(metadata, ("labels",), object_labels(spec))
+    # A proxy beside it is for who asks for one: --label sidecar.istio.io/inject=true.
+    own_labels = {labels.NO_SIDECAR: "false"} | object_labels(spec)
+    assign(metadata, ("labels",), own_labels)
     _fill_container(by_name(pod["containers"], "tensorflow"), spec, own_args)
     _fill_volumes(pod["volumes"], spec.resources)
     assign(pod, ("serviceAccountName",), spec.service_account or "default")

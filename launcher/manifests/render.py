@@ -9,6 +9,7 @@ from launcher import kinds
 from launcher.describe.spec import JobSpec
 from launcher.kinds import Kind
 from launcher.manifests import labels, skeleton
+from launcher.manifests.companions import companions
 from launcher.manifests.pod import fill_pod, object_labels
 from launcher.manifests.skeleton import Manifest, assign, by_name
 
@@ -28,7 +29,7 @@ def render(spec: JobSpec) -> list[Manifest]:
     """
     manifest = _renderers()[spec.backend](spec)
     _describe(manifest, spec)
-    return [manifest]
+    return [manifest, *companions(spec)]
 
 
 def _renderers() -> dict[Kind, Callable[[JobSpec], Manifest]]:

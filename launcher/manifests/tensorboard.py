@@ -46,7 +46,7 @@ def render_tensorboard(
     selector = {name: own_labels[name] for name in (labels.COMPONENT, labels.JOB)}
     assign(manifest, ("spec", "selector", "matchLabels"), selector)
     template = manifest["spec"]["template"]
-    assign(template, ("metadata", "labels"), own_labels)
+    assign(template, ("metadata", "labels"), {**own_labels, labels.NO_SIDECAR: "false"})
     _fill_pod(template["spec"], logdir, image, service_account, image_pull_secret, env or {})
     return manifest
 

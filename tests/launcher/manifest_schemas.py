@@ -15,6 +15,8 @@ _CORE = {
     "v1": "io.k8s.api.core.v1",
     "rbac.authorization.k8s.io/v1": "io.k8s.api.rbac.v1",
     "networking.k8s.io/v1": "io.k8s.api.networking.v1",
+    "policy/v1": "io.k8s.api.policy.v1",
+    "admissionregistration.k8s.io/v1": "io.k8s.api.admissionregistration.v1",
 }
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from launcher import kinds
 from launcher.api import resources
-from launcher.api.daemon import start
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.diagnosis.scheduling import suits
 from launcher.errors import DeniedError
@@ -14,6 +13,7 @@ from launcher.observe import capacity
 from launcher.observe.state import Capacity, Job, Node
 
 _SHOWN_HOLDERS = 3
+_HIDDEN = ", if pods of other namespaces, which you may not see, leave the room"
 
 
 def quota(subject: Subject) -> Iterator[Result]:
@@ -89,10 +89,8 @@ def room(subject: Subject) -> Iterator[Result]:
     job = subject.job
     if job is None:
         return
-    nodes_read = start(subject.cluster.list_all, resources.NODES)
-    pods_read = start(subject.cluster.list_all, resources.PODS, everywhere=True)
     try:
-        found = capacity.read(nodes_read.result(), pods_read.result())
+        found = capacity.look(subject.cluster)
     except DeniedError as error:
         yield unknown(f"whether it fits cannot be seen: {str(error).partition('; ')[0]}")
         return
@@ -119,7 +117,7 @@ def _verdict(subject: Subject, job: Job, found: Capacity, now: int, at_best: int
     )
     if now >= job.workers:
         all_of_them = "the worker fits" if job.workers == 1 else f"all {job.workers} workers fit"
-        return ok(f"{all_of_them} now ({one} each)")
+        return ok(f"{all_of_them} now ({one} each){_HIDDEN if found.others_hidden else ''}")
     what = f"{now} of {job.workers} workers fit now ({one} each)"
     queued = bool(subject.spec and subject.spec.scheduling.queue)
     if at_best >= job.workers:

@@ -92,9 +92,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.output.note("nobody was given the roles; name a --group or a --user for that")
     if any(item["kind"] == "ConfigMap" for item in made):
         images = f"images of {', '.join(args.registry)}" if args.registry else "any image"
+        secrets = f"the secrets {', '.join(args.secret)}" if args.secret else "no secrets"
         context.output.note(
-            f"jobs may use {images} and {'the secrets ' + ', '.join(args.secret) if args.secret else 'no secrets'}: "
-            "--registry and --secret say which; the API server refuses others"
+            f"jobs may use {images} and {secrets} (--registry, --secret); the API server refuses "
+            "others"
         )
     if failed:
         raise failed[0]

@@ -94,6 +94,8 @@ def _resources(state: State, waiting: list[Pod], message: str) -> Finding | None
             why += f", and the largest node that the job may use has {largest:g}"
         else:
             why += f", and {_offer(resource, most, total, nodes)}"
+            if state.capacity.others_hidden and most >= needs:
+                why += ", less what pods of other namespaces hold, which you may not see"
         if needs > largest and not state.capacity.autoscaled:
             level = "failed"
     mend = _ways_out(state, resource, never=level == "failed")
@@ -229,6 +231,9 @@ def _holders(state: State) -> list[str]:
     ]
     more = len(others) - len(shown)
     text = "; ".join(shown) + (f"; and {more} more" if more else "")
+    if state.capacity.others_hidden:
+        seen = f"in this namespace by {text}, and " if shown else ""
+        return [f"GPUs are held {seen}by whoever else: you may not see pods of other namespaces"]
     return [f"GPUs are held by {text}"] if shown else ["nobody else holds a GPU"]
 
 

@@ -1,13 +1,20 @@
 """What the nodes of a cluster offer, what is free of it, and who holds the GPUs."""
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher import kinds
+from launcher.api import resources
+from launcher.api.daemon import start
+from launcher.errors import DeniedError
 from launcher.manifests import labels, quantities
 from launcher.observe.reading import conditions, requests
 from launcher.observe.state import Capacity, Holder, Node
+
+if TYPE_CHECKING:
+    from launcher.api.connection import Cluster
 
 Object = dict[str, Any]
 
@@ -20,8 +27,22 @@ _AUTOSCALER_MARKS = (
 """Labels of nodes that come from a pool which may grow."""
 
 
+def look(cluster: "Cluster") -> Capacity:
+    """Look at the nodes and at all pods that may be seen: everybody's, or the namespace's own.
+
+    Raises:
+        DeniedError: The nodes may not be seen.
+    """
+    nodes = start(cluster.list_all, resources.NODES)
+    try:
+        pods, hidden = cluster.list_all(resources.PODS, everywhere=True), False
+    except DeniedError:
+        pods, hidden = cluster.list_all(resources.PODS), True
+    return dataclasses.replace(read(nodes.result(), pods), others_hidden=hidden)
+
+
 def read(nodes: list[Object], pods: list[Object]) -> Capacity:
-    """Read nodes and all pods of the cluster: what is free, and who holds the GPUs."""
+    """Read nodes and pods: what is free, and who holds the GPUs."""
     used: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for item in pods:

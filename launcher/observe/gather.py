@@ -19,7 +19,7 @@ from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.kinds import ClusterKind
 from launcher.observe import capacity, kueue, prediction_progress, reading, run_directory
 from launcher.observe.run_facts import RunFacts
-from launcher.observe.state import MAIN_CONTAINER, Capacity, Event, Gang, Job, Pod, State
+from launcher.observe.state import MAIN_CONTAINER, Event, Gang, Job, Pod, State
 
 if TYPE_CHECKING:
     from launcher.api.connection import Cluster
@@ -119,7 +119,7 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     )
     logs_read = {pod.name: start(_tail, cluster, pod) for pod in _telling(pods, deep)}
     unplaced = deep and _lacks_node(job, pods)
-    nodes_read = start(_capacity, cluster) if unplaced else None
+    nodes_read = start(capacity.look, cluster) if unplaced else None
     gang_read = start(_gang, cluster, job) if unplaced else None
     raw_events = parts.take("events", events_read, [])
     queued = parts.take("the queue", kueue_read, kueue.Look())
@@ -184,11 +184,6 @@ def _run_facts(job: Job) -> RunFacts:
     if job.run and job.component == "predict":
         return RunFacts(prediction=prediction_progress.read(job.run))
     return RunFacts()
-
-
-def _capacity(cluster: "Cluster") -> Capacity | None:
-    nodes = cluster.list_all(resources.NODES)
-    return capacity.read(nodes, cluster.list_all(resources.PODS, everywhere=True))
 
 
 def _gang(cluster: "Cluster", job: Job) -> Gang | None:

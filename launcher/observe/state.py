@@ -242,6 +242,8 @@ class Capacity:
     nodes: tuple[Node, ...] = ()
     gpu_holders: tuple[Holder, ...] = ()
     autoscaled: bool = False
+    others_hidden: bool = False
+    """Whether pods of other namespaces could not be seen: what they hold counts as free."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,13 +35,14 @@ def tensorboard() -> dict[str, Any]:
     )
 
 
-def rendered() -> dict[str, dict[str, Any]]:
-    return {name: render(spec)[0] for name, spec in EXAMPLES.items()} | {
-        "tensorboard": tensorboard()
+def rendered() -> dict[str, list[dict[str, Any]]]:
+    return {name: render(spec) for name, spec in EXAMPLES.items()} | {
+        "tensorboard": [tensorboard()]
     }
 
 
-RENDERED = rendered()
+ALL = rendered()
+RENDERED = {name: manifests[0] for name, manifests in ALL.items()}
 
 
 def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", RENDERED)
 def test_golden(name: str) -> None:
     """What is rendered changes only on purpose: UPDATE_GOLDEN=1 writes the files anew."""
-    text = yaml_text.dump_all([RENDERED[name]])
+    text = yaml_text.dump_all(ALL[name])
     path = GOLDEN / f"{name}.yaml"
     if "UPDATE_GOLDEN" in os.environ:
         path.write_text(text)
@@ -71,10 +72,11 @@ def test_golden_files_are_all_used() -> None:
 @pytest.mark.parametrize("name", RENDERED)
 def test_schema(name: str) -> None:
     """Every rendered manifest fits the real CRD or OpenAPI schema, without unknown fields."""
-    validate(RENDERED[name])
+    for manifest in ALL[name]:
+        validate(manifest)
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", [*JOBS, "disruption_budget", "network_policy"])
 def test_skeletons_are_manifests_as_they_stand(name: str) -> None:
     """A skeleton can be applied with kubectl without the launcher."""
     validate(skeleton.load(f"jobs/{name}.yaml"))
@@ -181,10 +183,36 @@ def test_a_worker_is_told_of_its_gpus() -> None:
     assert not {"GPUS_PER_WORKER", "NCCL_DEBUG"} & set(without)
 
 
-def test_tfjob_pods_are_not_moved_by_the_autoscaler() -> None:
-    """A graceful eviction would fail the whole TFJob."""
-    template = pod_of(RENDERED["tfjob-1-gpu"])
+@pytest.mark.parametrize("name", ["tfjob-1-gpu", "jobset-16-h100-spot"])
+def test_training_pods_are_not_moved_by_the_autoscaler(name: str) -> None:
+    """A graceful eviction would fail the whole TFJob, and set a JobSet back to its checkpoint."""
+    template = pod_of(RENDERED[name])
     assert template["metadata"]["annotations"][labels.SAFE_TO_EVICT] == "false"
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_no_pod_has_a_proxy_beside_it(name: str) -> None:
+    """A service mesh's container never ends, so that a job with one would never be over."""
+    assert pod_of(RENDERED[name])["metadata"]["labels"][labels.NO_SIDECAR] == "false"
+
+
+def test_a_training_job_has_a_disruption_budget_and_its_workers_a_firewall() -> None:
+    """Both select the workers alone: a TensorBoard beside them has the job's label too."""
+    _, budget, firewall = ALL["tfjob-16-l4-queue"]
+    workers = {labels.JOB: "nightly", labels.COMPONENT: "train"}
+    assert budget["spec"]["minAvailable"] == 2
+    assert budget["spec"]["selector"]["matchLabels"] == workers
+    assert firewall["spec"]["podSelector"]["matchLabels"] == workers
+    assert firewall["spec"]["ingress"] == [{"from": [{"podSelector": {"matchLabels": workers}}]}]
+    assert firewall["spec"]["policyTypes"] == ["Ingress"]
+    assert workers.items() <= pod_of(ALL["tfjob-16-l4-queue"][0])["metadata"]["labels"].items()
+    assert RENDERED["tensorboard"]["metadata"]["labels"][labels.COMPONENT] != "train"
+
+
+def test_who_has_no_peers_has_no_ports_to_guard() -> None:
+    """One worker opens no port; tasks do not know each other and may be moved."""
+    assert [each["kind"] for each in ALL["tfjob-1-gpu"]] == ["TFJob", "PodDisruptionBudget"]
+    assert [each["kind"] for each in ALL["predict-8-spot-tasks"]] == ["Job"]
 
 
 def test_secrets_are_references_only() -> None:

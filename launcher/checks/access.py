@@ -54,6 +54,9 @@ def permissions(subject: Subject) -> Iterator[Result]:
         ("list", resources.PODS, ""), ("get", resources.PODS, "log"),
         ("list", resources.EVENTS, ""),
     ]  # fmt: skip
+    if subject.spec is None or subject.spec.kind == "train":
+        companions = (resources.DISRUPTION_BUDGETS, resources.NETWORK_POLICIES)
+        needed += [("patch", each, "") for each in companions]
     answers = [
         start(subject.cluster.may, verb, resource, subresource=sub)
         for verb, resource, sub in needed

@@ -32,7 +32,7 @@ What `submit` and its kin call, and what the modules behind the call promise:
     launcher.sending.submit.submit(spec, options, context) -> exit code
         to the cluster (`launcher.sending.to_cluster.submit`) or here
         (`launcher.local.backend.submit`), which have the same signature
-    launcher.sending.submission.submit(cluster, manifests, *, dry_run=False) -> list of objects
+    launcher.sending.submission.submit(cluster, manifests, *, dry_run=False, warn) -> objects
         `manifests` is what `launcher.manifests.render.render(spec)` gave: plain dicts, the job
         first, then its companions, which get an ownerReference to it. A half-made submission
         cleans up after itself. Same name and same spec (annotation `food101/spec-hash`): nothing

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 T = TypeVar("T")
+D = TypeVar("D")
 
 _LOG_TAIL = 200
 _MOST_LOGS = 16
@@ -165,8 +166,8 @@ class _Parts:
         self.unknown: list[str] = []
 
     def take(
-        self, what: str, result: "Future[T]", otherwise: T, *, within_s: float | None = None
-    ) -> T:
+        self, what: str, result: "Future[T]", otherwise: D, *, within_s: float | None = None
+    ) -> T | D:
         try:
             return result.result(within_s)
         except StorageUnreachableError:

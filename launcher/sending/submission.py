@@ -1,9 +1,10 @@
 """Sending a job and what belongs to it: once, whole or not at all."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from launcher.api import resources
-from launcher.errors import ConflictError, LauncherError, NotFoundError
+from launcher.errors import ConflictError, DeniedError, LauncherError, NotFoundError
 from launcher.manifests import labels
 from launcher.manifests.differences import differences
 
@@ -15,11 +16,25 @@ Object = dict[str, Any]
 _SHOWN_DIFFERENCES = 3
 
 
-def submit(cluster: "Cluster", manifests: list[Object], *, dry_run: bool = False) -> list[Object]:
+_WITHOUT = {
+    "PodDisruptionBudget": "a drain of a node will not wait for the job",
+    "NetworkPolicy": "other pods may reach the ports of its workers",
+}
+"""What a job goes without where its user may not make a companion."""
+
+
+def submit(
+    cluster: "Cluster",
+    manifests: list[Object],
+    *,
+    dry_run: bool = False,
+    warn: Callable[[str], None],
+) -> list[Object]:
     """Create a job and its companions, which it owns; gives them as the server has them.
 
     The same job (by the hash of its spec) that is already there is given back as it is, and
-    nothing is sent. If a companion cannot be made, the job is deleted again.
+    nothing is sent. If a companion cannot be made, the job is deleted again; one that the user may
+    not make is done without, and told to `warn`.
 
     Raises:
         ConflictError: Another job of that name is there; the message tells the differences.
@@ -37,7 +52,7 @@ def submit(cluster: "Cluster", manifests: list[Object], *, dry_run: bool = False
         if there is None:
             raise
         return [there]
-    return [created, *_add_companions(cluster, created, companions, dry_run)]
+    return [created, *_add_companions(cluster, created, companions, dry_run, warn)]
 
 
 def existing(cluster: "Cluster", manifest: Object) -> Object | None:
@@ -72,13 +87,22 @@ def _hash(item: Object) -> str:
 
 
 def _add_companions(
-    cluster: "Cluster", job: Object, companions: list[Object], dry_run: bool
+    cluster: "Cluster",
+    job: Object,
+    companions: list[Object],
+    dry_run: bool,
+    warn: Callable[[str], None],
 ) -> list[Object]:
     made: list[Object] = []
     for companion in companions:
         owned = {**companion, "metadata": {**companion["metadata"], **_owner(job)}}
         try:
-            made.append(cluster.create(companion if dry_run else owned, dry_run=dry_run))
+            # Not created: that of an earlier job of this name may be on its way out.
+            made.append(cluster.apply(companion if dry_run else owned, dry_run=dry_run))
+        except DeniedError as error:
+            kind = companion["kind"]
+            denied = str(error).partition(";")[0]
+            warn(f"{denied}: {_WITHOUT[kind]}; launcher setup --only roles mends it")
         except LauncherError:
             if not dry_run:
                 _take_back(cluster, job)

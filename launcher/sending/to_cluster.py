@@ -29,7 +29,7 @@ def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
         return _follow(spec, options, context)
     preflight.require(spec, manifests, cluster, context.output, skip=options.skip_checks)
     dry_run = options.dry_run == "server"
-    created = submission.submit(cluster, manifests, dry_run=dry_run)
+    created = submission.submit(cluster, manifests, dry_run=dry_run, warn=context.output.warn)
     if dry_run:
         what = "accepted by the server (dry run; nothing is kept)"
         _report(spec, created, what, options, context)

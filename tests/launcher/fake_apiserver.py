@@ -116,6 +116,10 @@ class FakeApiServer:
         """Take a permission away (also `pods/log`)."""
         self.denied.add((verb, plural))
 
+    def deny_elsewhere(self, verb: str, plural: str) -> None:
+        """Leave a permission to a namespace: not to be used for all of them at once."""
+        self.denied.add((verb, f"{plural} everywhere"))
+
     def log(self, pod: str, *lines: str, previous: bool = False, finished: bool = True) -> LogFile:
         """Give a pod a log; lines without a time get one, a millisecond apart."""
         file = self.logs.setdefault((pod, previous), LogFile())

@@ -103,7 +103,8 @@ class ObjectRequest:
 
     def _authorize(self, verb: str) -> None:
         plural = "/".join(filter(None, (self.resource.plural, self.match["sub"])))
-        if (verb, plural) in self.fake.denied:
+        elsewhere = not self._namespace and (verb, f"{plural} everywhere") in self.fake.denied
+        if (verb, plural) in self.fake.denied or elsewhere:
             where = f' in the namespace "{self._namespace}"' if self._namespace else ""
             raise StatusError(
                 403, "Forbidden",

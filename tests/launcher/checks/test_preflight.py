@@ -271,6 +271,27 @@ def test_what_may_not_be_seen_stops_nothing(ready: Cluster, server: FakeApiServe
     assert not any("failed" in level for level in levels.values())
 
 
+def test_room_that_others_may_hold_is_told_with_that_caveat(
+    ready: Cluster, server: FakeApiServer
+) -> None:
+    """The launcher's Role shows the namespace's own pods alone."""
+    server.deny_elsewhere("list", "pods")
+    theirs = shapes.pod(0, job="theirs", state=shapes.running())
+    theirs["metadata"]["namespace"] = "other"
+    server.put(theirs)
+    (result,) = results(ready, a_job())["room"]
+    assert result.level == "ok"
+    assert result.what.endswith(
+        "if pods of other namespaces, which you may not see, leave the room"
+    )
+    mine = shapes.pod(0, job="mine", state=shapes.running())
+    mine["metadata"]["namespace"] = "vision"
+    mine["spec"]["nodeName"] = "node-a"
+    server.put(mine)
+    (result,) = results(ready, a_job())["room"]
+    assert (result.level, result.what[:23]) == ("warning", "1 of 2 workers fit now ")
+
+
 def test_a_check_that_hangs_does_not_hold_up_the_rest(
     ready: Cluster, server: FakeApiServer
 ) -> None:

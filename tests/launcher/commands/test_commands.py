@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from job.contract import layout
 from launcher import cli
@@ -140,6 +141,18 @@ def test_why_tells_who_holds_the_gpus(
     server.put(shapes.pod(0, job="big-run", state=shapes.running()))
     _, out, _ = launcher("why", "mnist")
     assert "team/big-run 8 in 1 pod" in out
+
+
+def test_why_says_that_the_holders_of_gpus_are_hidden(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
+    put_job(server, shapes.tfjob(shapes.CREATED), run_dir)
+    server.put(shapes.pending(0, NO_GPU))
+    server.put(shapes.node("node-a", gpus=8))
+    server.deny_elsewhere("list", "pods")
+    _, out, _ = launcher("why", "mnist")
+    assert "less what pods of other namespaces hold, which you may not see" in out
+    assert "GPUs are held by whoever else: you may not see pods of other namespaces" in out
 
 
 def test_why_goes_on_without_the_right_to_see_nodes(
@@ -321,6 +334,77 @@ def test_setup_applies_the_namespace_once(launcher: Launcher, server: FakeApiSer
     account = server.object(resources.SERVICE_ACCOUNTS, "food101-job", "vision")
     assert account is not None
     assert account["metadata"]["annotations"] == {}
+
+
+def test_setup_lists_what_pods_may_name(launcher: Launcher, server: FakeApiServer) -> None:
+    """Held by the API server itself: accounts, images and secrets, for this namespace."""
+    code, _, err = launcher(
+        *("setup", "-n", "vision", "--job-service-account", "trainer"),
+        *("--registry", "registry.example/team/", "--secret", "hub", "--secret", "wandb"),
+    )
+    assert code == 0
+    assert "may use images of registry.example/team/ and the secrets hub, wandb" in err
+    parameters = server.object(resources.CONFIG_MAPS, "food101-jobs", "vision")
+    assert parameters is not None
+    assert parameters["data"] == {
+        "serviceAccounts": "trainer,default",
+        "registries": "registry.example/team/",
+        "secrets": "hub,wandb",
+    }
+    binding = server.object(resources.ADMISSION_BINDINGS, "food101-jobs-vision", "")
+    assert binding is not None
+    selector = binding["spec"]["matchResources"]["namespaceSelector"]
+    assert selector["matchLabels"] == {"kubernetes.io/metadata.name": "vision"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "allowed"),
+    [
+        ((), False),
+        (("--gcp-service-account", "j@p.iam.gserviceaccount.com"), True),
+        (("--metadata-server",), True),
+        (("--gcp-service-account", "j@p.iam.gserviceaccount.com", "--no-metadata-server"), False),
+    ],
+)
+def test_the_metadata_address_is_closed_unless_it_is_gkes(
+    flags: tuple[str, ...], allowed: bool, launcher: Launcher
+) -> None:
+    """On other clouds it gives pods the credentials of their node."""
+    _, out, _ = launcher("setup", "-n", "vision", "--dry-run", "client", *flags)
+    opened = [
+        block["cidr"]
+        for item in yaml.safe_load_all(out)
+        if item["kind"] == "NetworkPolicy"
+        for rule in item["spec"].get("egress") or []
+        for peer in rule["to"]
+        if (block := peer.get("ipBlock"))
+    ]
+    assert ("169.254.169.254/32" in opened) == allowed
+
+
+def test_setup_on_a_cluster_without_admission_policies(
+    launcher: Launcher, server: FakeApiServer
+) -> None:
+    server.absent = ("admissionregistration.k8s.io",)
+    code, out, _ = launcher("setup", "-n", "vision")
+    assert code == 0
+    assert "food101-jobs left out: admission policies need Kubernetes 1.30 or newer" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--registry", "a,b"), "'a,b' holds a comma"),
+        (("--gpu-quota", "-1"), "must not be negative"),
+        (("--only", "everything"), "there is no part 'everything'"),
+    ],
+)
+def test_setup_refuses_what_cannot_be(
+    flags: tuple[str, ...], message: str, launcher: Launcher
+) -> None:
+    code, _, err = launcher("setup", "-n", "vision", *flags)
+    assert code == 2
+    assert message in err
 
 
 def test_setup_tells_what_it_may_not_do_and_does_the_rest(

@@ -169,3 +169,19 @@ def test_settings_that_no_cluster_takes(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         prepare(**given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["nvidia-h100-80gb", "nvidia-l4", "nvidia-b200", ""])
+@pytest.mark.parametrize("gpus", [8, 64])
+def test_a_quota_of_gpus_has_room_for_them_all(gpus: int, model: str) -> None:
+    """With the CPUs and the memory that a worker gets beside them, and some for other jobs."""
+    quota = sizing.quota(gpus, model)
+    spec = prepare("--global_batch_size=1024", gpus=gpus, accelerator=model).spec
+    assert spec.gpus == quota.gpus
+    assert spec.workers * spec.resources.millicpus < quota.millicpus
+    assert spec.workers * spec.resources.memory_bytes < quota.memory_bytes
+
+
+def test_a_quota_without_gpus_leaves_room_for_jobs_without() -> None:
+    assert sizing.quota(0, "").gpus == 0
+    assert sizing.quota(0, "").millicpus > 0

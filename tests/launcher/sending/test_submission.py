@@ -10,7 +10,7 @@ from launcher.api.connection import Cluster
 from launcher.api.errors import RefusedError
 from launcher.errors import ConflictError
 from launcher.manifests import labels
-from launcher.sending.submission import submit
+from launcher.sending import submission
 from tests.launcher.fake_apiserver import FakeApiServer
 
 Object = dict[str, Any]
@@ -39,9 +39,20 @@ def tfjob(name: str = "mnist", *, workers: int = 2, spec_hash: str = "one") -> O
 
 def companion() -> Object:
     return {
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "mnist-extra", "namespace": "team"}, "data": {},
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "mnist", "namespace": "team"}, "spec": {"minAvailable": 2},
     }  # fmt: skip
+
+
+def submit(
+    cluster: Cluster,
+    manifests: list[Object],
+    *,
+    dry_run: bool = False,
+    said: list[str] | None = None,
+) -> list[Object]:
+    warn = (said if said is not None else []).append
+    return submission.submit(cluster, manifests, dry_run=dry_run, warn=warn)
 
 
 def test_a_job_owns_its_companions(cluster: Cluster, server: FakeApiServer) -> None:
@@ -49,7 +60,7 @@ def test_a_job_owns_its_companions(cluster: Cluster, server: FakeApiServer) -> N
     job, extra = submit(cluster, [tfjob(), companion()])
     assert extra["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
     cluster.delete(resources.TFJOBS, "mnist")
-    assert server.object(resources.CONFIG_MAPS, "mnist-extra") is None
+    assert server.object(resources.DISRUPTION_BUDGETS, "mnist") is None
 
 
 def test_submitting_twice_sends_nothing(cluster: Cluster, server: FakeApiServer) -> None:
@@ -78,10 +89,36 @@ def test_a_create_that_arrived_although_its_answer_was_lost_is_the_same_job(
 
 
 def test_a_half_made_submission_is_taken_back(cluster: Cluster, server: FakeApiServer) -> None:
-    server.fail("POST", "/configmaps", 422, "data: Invalid value", reason="Invalid", times=9)
+    server.fail(
+        "PATCH", "/poddisruptionbudgets", 422, "data: Invalid value", reason="Invalid", times=9
+    )
     with pytest.raises(RefusedError):
         submit(cluster, [tfjob(), companion()])
     assert server.object(resources.TFJOBS, "mnist") is None
+
+
+def test_a_companion_that_its_user_may_not_make_is_done_without(
+    cluster: Cluster, server: FakeApiServer
+) -> None:
+    """A Role of an earlier version does not know of companions: the job runs as it did."""
+    server.deny("patch", "poddisruptionbudgets")
+    said: list[str] = []
+    (job,) = submit(cluster, [tfjob(), companion()], said=said)
+    assert job["kind"] == "TFJob"
+    (text,) = said
+    assert "may not patch poddisruptionbudgets" in text
+    assert "a drain of a node will not wait for the job; launcher setup --only roles" in text
+
+
+def test_the_companion_of_an_earlier_job_of_the_name_is_taken_over(
+    cluster: Cluster, server: FakeApiServer
+) -> None:
+    """It may still be there: the cluster removes what a deleted job owned in its own time."""
+    leftover = companion()
+    leftover["metadata"]["ownerReferences"] = [{"uid": "gone", "name": "mnist"}]
+    server.put(leftover)
+    job, budget = submit(cluster, [tfjob(), companion()])
+    assert job["metadata"]["uid"] in [o["uid"] for o in budget["metadata"]["ownerReferences"]]
 
 
 def test_a_dry_run_sends_everything_and_keeps_nothing(
@@ -90,7 +127,7 @@ def test_a_dry_run_sends_everything_and_keeps_nothing(
     answered = submit(cluster, [tfjob(), companion()], dry_run=True)
     assert len(answered) == 2
     assert server.object(resources.TFJOBS, "mnist") is None
-    assert server.object(resources.CONFIG_MAPS, "mnist-extra") is None
+    assert server.object(resources.DISRUPTION_BUDGETS, "mnist") is None
 
 
 def test_a_job_made_by_hand_is_not_taken_for_ours(cluster: Cluster, server: FakeApiServer) -> None:

@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from job import storage
-from job.contract import layout
+from job.contract import layout, schema
 from job.contract.errors import DataError, InputMissingError
+from job.contract.schema import Count, Open, PlainName, Sha256, Word
 from job.storage.interface import NotFoundError
 
 FORMAT = 1
@@ -19,10 +22,10 @@ SPLITS = ("train", "test")
 class Shard:
     """One TFRecord file: its name in the dataset directory, its content and its hash."""
 
-    file: str
-    records: int
-    bytes: int
-    sha256: str
+    file: PlainName
+    records: Count
+    bytes: Count
+    sha256: Sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +102,55 @@ class Dataset:
         return storage.join(self.path, shard.file)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _StoredSplit:
+    """A split as dataset.json has it: its examples are also counted for people to read."""
+
+    examples: Count
+    shards: tuple[Shard, ...]
+
+    def __post_init__(self) -> None:
+        found = sum(shard.records for shard in self.shards)
+        if found != self.examples:
+            raise ValueError(f"says {self.examples} examples, its shards say {found}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredDataset:
+    """The content of dataset.json."""
+
+    format: int = FORMAT
+    name: Word
+    classes: Annotated[tuple[Word, ...], Meta(min_length=1)]
+    splits: Mapping[PlainName, _StoredSplit]
+    source: Open = field(default_factory=dict)
+    options: Open = field(default_factory=dict)
+    rejects: Open = field(default_factory=dict)
+    leakage: Open = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("names a class twice")
+        if missing := [name for name in SPLITS if name not in self.splits]:
+            raise ValueError(f"has no split {missing[0]!r}")
+
+
 def to_json(dataset: Dataset) -> bytes:
     """Write the content of dataset.json; `from_json` reads it back."""
-    content = {
-        "format": FORMAT,
-        "name": dataset.name,
-        "classes": list(dataset.classes),
-        "splits": {
-            name: {"examples": split.examples, "shards": [asdict(shard) for shard in split.shards]}
-            for name, split in dataset.splits.items()
-        },
-        "source": dict(dataset.source),
-        "options": dict(dataset.options),
-        "rejects": dict(dataset.rejects),
-        "leakage": dict(dataset.leakage),
-    }
-    return (json.dumps(content, indent=1) + "\n").encode()
+    return schema.write(
+        _StoredDataset(
+            name=dataset.name,
+            classes=dataset.classes,
+            splits={
+                name: _StoredSplit(examples=split.examples, shards=split.shards)
+                for name, split in dataset.splits.items()
+            },
+            source=dataset.source,
+            options=dataset.options,
+            rejects=dataset.rejects,
+            leakage=dataset.leakage,
+        )
+    )
 
 
 def from_json(path: str, content: bytes) -> Dataset:
@@ -123,27 +159,17 @@ def from_json(path: str, content: bytes) -> Dataset:
     Raises:
         DataError: It is not one, or what it says does not fit together.
     """
-    where = layout.dataset_file(path)
-    try:
-        raw = json.loads(content)
-    except ValueError as error:
-        raise DataError(f"{where} is not JSON: {error}") from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        found = raw.get("format") if isinstance(raw, dict) else None
-        raise DataError(f"{where} has format {found!r}, this program reads {FORMAT}")
-    try:
-        dataset = Dataset(
-            path=path,
-            name=raw["name"],
-            classes=tuple(raw["classes"]),
-            splits={name: _split(split) for name, split in raw["splits"].items()},
-            **{key: raw.get(key, {}) for key in ("source", "options", "rejects", "leakage")},
-        )
-        counts = {name: split["examples"] for name, split in raw["splits"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{where} is not a dataset's description: {error!r}") from error
-    _check(dataset, counts, where)
-    return dataset
+    stored = schema.read(content, _StoredDataset, what=layout.dataset_file(path), formats=(FORMAT,))
+    return Dataset(
+        path=path,
+        name=stored.name,
+        classes=stored.classes,
+        splits={name: Split(split.shards) for name, split in stored.splits.items()},
+        source=stored.source,
+        options=stored.options,
+        rejects=stored.rejects,
+        leakage=stored.leakage,
+    )
 
 
 def load_dataset(path: str) -> Dataset:
@@ -154,7 +180,7 @@ def load_dataset(path: str) -> Dataset:
         DataError: It is there but wrong.
     """
     try:
-        content = storage.read_bytes(layout.dataset_file(path))
+        content = storage.read_bytes(layout.dataset_file(path), 0, schema.MAX_BYTES + 1)
     except NotFoundError as error:
         next(storage.list_files(path), None)  # A bucket that does not exist says so here.
         raise InputMissingError(
@@ -162,36 +188,3 @@ def load_dataset(path: str) -> Dataset:
             f"python -m job.make_tfrecords --source=IMAGES --output={path}"
         ) from error
     return from_json(path, content)
-
-
-def _split(raw: Mapping[str, Any]) -> Split:
-    return Split(tuple(Shard(**shard) for shard in raw["shards"]))
-
-
-def _check(dataset: Dataset, counts: Mapping[str, int], where: str) -> None:
-    classes = dataset.classes
-    if not classes or not all(isinstance(name, str) for name in classes):
-        raise DataError(f"{where} names no classes")
-    if len(set(classes)) != len(classes):
-        raise DataError(f"{where} names a class twice")
-    if missing := [name for name in SPLITS if name not in dataset.splits]:
-        raise DataError(f"{where} has no split {missing[0]!r}")
-    for name, split in dataset.splits.items():
-        for shard in split.shards:
-            _check_shard(shard, where)
-        if counts[name] != split.examples:
-            raise DataError(
-                f"{where} says {counts[name]} examples in split {name!r}, "
-                f"its shards say {split.examples}"
-            )
-
-
-def _check_shard(shard: Shard, where: str) -> None:
-    numbers = (shard.records, shard.bytes)
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise DataError(f"{where}: shard {shard.file!r} has wrong numbers: {numbers}")
-    # Names become paths in caches: only a plain name may.
-    if not isinstance(shard.file, str) or not shard.file or {"/", "\\", "\0"} & set(shard.file):
-        raise DataError(f"{where}: {shard.file!r} is not a file name")
-    if shard.file in (".", "..") or not isinstance(shard.sha256, str) or len(shard.sha256) != 64:
-        raise DataError(f"{where}: shard {shard.file!r} has a wrong name or hash")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from job.contract.errors import DataError
 from job.images.rejected import RejectedError
 from job.images.upright import take_in, turn_upright
 from job.model import precision
@@ -48,6 +49,12 @@ class PredictModel:
         # Decoding needs no weights, so that the loaded ones go once they have been converted.
         loaded = tf.saved_model.load(folder)
         signatures = loaded.signatures
+        scored = signatures["pixels"].structured_outputs["probabilities"].shape[1]
+        if scored != len(facts.classes):
+            raise DataError(
+                f"the model scores {scored} classes, but its description names "
+                f"{len(facts.classes)}; export it again"
+            )
         self._decode = signatures["dense_decode" if tta in ("dense", "ten_crop") else "decode"]
         self._side_px: int = self._decode.structured_outputs["pixels"].shape[1]
         self._image_size_px = facts.image_size_px

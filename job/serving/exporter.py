@@ -4,23 +4,21 @@ The model directory appears whole or not at all (`job/storage/atomic_folder.py`)
 SavedModel it holds model.json, written last: what the model is, and the SHA-256 of every file.
 """
 
-import json
 import logging
 import os
 import tempfile
-from typing import Any
 
 import tensorflow as tf
 
 import job
 from job import storage
-from job.contract import layout
+from job.contract import layout, schema
 from job.contract.configs import ExportConfig, to_dict
 from job.contract.errors import ConfigError
 from job.model.trained import TrainedModel, load_trained_model
 from job.run.checkpoints import sha256_of_file
 from job.run.directory import load_run
-from job.serving.model_files import MODEL_FORMAT
+from job.serving.model_files import ModelFacts, ModelFile
 from job.serving.saved_model import ServingModel, dense_size_px
 from job.storage import atomic_folder
 
@@ -42,15 +40,15 @@ def export(config: ExportConfig) -> None:
         description = describe(trained, config, folder)
         if config.overwrite:
             atomic_folder.delete_folder(config.output, layout.MODEL_FILE)
-        text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
-        atomic_folder.commit_folder(folder, config.output, layout.MODEL_FILE, text.encode())
+        manifest = schema.write(description)
+        atomic_folder.commit_folder(folder, config.output, layout.MODEL_FILE, manifest)
     _log.info(
         "exported step %d of %s (%d classes, %s, %.1f MB) to %s",
         trained.checkpoint.step,
         config.run,
         len(trained.run.classes),
         config.precision,
-        sum(facts["bytes"] for facts in description["files"].values()) / 1e6,
+        sum(file.bytes for file in description.files.values()) / 1e6,
         config.output,
     )
 
@@ -71,30 +69,29 @@ def save(trained: TrainedModel, compute_dtype: tf.DType, folder: str) -> None:
         tf.saved_model.save(model, folder, signatures=model.signatures())
 
 
-def describe(trained: TrainedModel, config: ExportConfig, folder: str) -> dict[str, Any]:
+def describe(trained: TrainedModel, config: ExportConfig, folder: str) -> ModelFacts:
     """Give what model.json holds for the SavedModel in a folder."""
     run_config = trained.run.config
-    return {
-        "format": MODEL_FORMAT,
-        "run": config.run,
-        "step": trained.checkpoint.step,
-        "metrics": dict(trained.checkpoint.manifest.metrics),
-        "dataset": trained.run.dataset_name,
-        "dataset_fingerprint": trained.run.dataset_fingerprint,
-        "classes": list(trained.run.classes),
-        "image_size_px": run_config.image_size_px,
-        "dense_size_px": dense_size_px(run_config.image_size_px),
-        "precision": config.precision,
-        "config": to_dict(run_config),
-        "software": {"food101-vgg19": job.__version__, "tensorflow": tf.__version__},
-        "files": {
-            name: {
-                "bytes": os.path.getsize(os.path.join(folder, name)),
-                "sha256": sha256_of_file(os.path.join(folder, name)),
-            }
+    return ModelFacts(
+        run=config.run,
+        step=trained.checkpoint.step,
+        metrics=dict(trained.checkpoint.manifest.metrics),
+        dataset=trained.run.dataset_name,
+        dataset_fingerprint=trained.run.dataset_fingerprint,
+        classes=trained.run.classes,
+        image_size_px=run_config.image_size_px,
+        dense_size_px=dense_size_px(run_config.image_size_px),
+        precision=config.precision,
+        config=to_dict(run_config),
+        software={"food101-vgg19": job.__version__, "tensorflow": tf.__version__},
+        files={
+            name: ModelFile(
+                bytes=os.path.getsize(os.path.join(folder, name)),
+                sha256=sha256_of_file(os.path.join(folder, name)),
+            )
             for name in atomic_folder.files_below(folder)
         },
-    }
+    )
 
 
 def _check_output(config: ExportConfig) -> None:

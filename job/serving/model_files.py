@@ -4,36 +4,80 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from job import storage
 from job.contract import layout
 from job.contract.errors import DataError, InputMissingError
+from job.contract.schema import Count, InnerPath, Scalar, Sha256, Word
 from job.run.checkpoints import sha256_of_file
+from job.storage import documents
 from job.storage.interface import NotFoundError
 
-MODEL_FORMAT = 1
+FORMAT = 1
 _FILES_AT_ONCE = 8
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """What model.json says.
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """One file of an exported model."""
 
-    `version` names the weights: the beginning of the hash of all the model's files.
+    bytes: Count
+    sha256: Sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What model.json says: everything about a model but its weights.
+
+    `config` is the run's; `files` are the SavedModel's, by their paths in the model directory.
     """
 
-    classes: tuple[str, ...]
-    version: str
-    step: int
-    image_size_px: int
-    precision: str
-    head: str
-    width_multiplier: float
-    files: dict[str, str]
+    format: int = FORMAT
+    run: Word = ""
+    step: Count
+    metrics: Mapping[Word, float | None] = field(default_factory=dict)
+    dataset: Word = ""
+    dataset_fingerprint: Word = ""
+    classes: Annotated[tuple[Word, ...], Meta(min_length=1)]
+    image_size_px: Annotated[int, Meta(ge=1, le=4096)]
+    dense_size_px: Annotated[int, Meta(ge=1, le=8192)] | None = None
+    precision: Word
+    config: Mapping[Word, Scalar]
+    software: Mapping[Word, Word] = field(default_factory=dict)
+    files: Mapping[InnerPath, ModelFile]
+
+    def __post_init__(self) -> None:
+        foreign = next((name for name in self.files if not layout.is_model_part(name)), None)
+        if foreign is not None:
+            raise ValueError(f"files: {foreign!r} is no part of a model")
+        if self.config.get("head") not in ("fc", "gap"):
+            raise ValueError("config.head: expected fc or gap")
+        width = self.config.get("width_multiplier")
+        if not isinstance(width, float) or not 0 < width <= 4:
+            raise ValueError("config.width_multiplier: expected a number from 0 to 4")
+
+    @property
+    def version(self) -> str:
+        """A name of the weights: the beginning of the hash of all the model's files."""
+        files = {name: facts.sha256 for name, facts in self.files.items()}
+        return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def head(self) -> str:
+        """The network's last layers: fc or gap."""
+        return str(self.config["head"])
+
+    @property
+    def width_multiplier(self) -> float:
+        """Factor on the width of every layer of the network."""
+        return float(self.config["width_multiplier"] or 0)
 
 
 def read_facts(model: str) -> ModelFacts:
@@ -43,29 +87,13 @@ def read_facts(model: str) -> ModelFacts:
         InputMissingError: There is no complete model.
         DataError: Its description is not one that this version understands.
     """
-    path = layout.model_file(model)
     try:
-        raw = json.loads(storage.read_bytes(path))
-        if raw["format"] != MODEL_FORMAT:
-            raise DataError(f"{path} has format {raw['format']}, this program reads {MODEL_FORMAT}")
-        files = {name: facts["sha256"] for name, facts in raw["files"].items()}
-        return ModelFacts(
-            classes=tuple(raw["classes"]),
-            version=hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16],
-            step=raw["step"],
-            image_size_px=raw["image_size_px"],
-            precision=raw["precision"],
-            head=raw["config"]["head"],
-            width_multiplier=raw["config"]["width_multiplier"],
-            files=files,
-        )
+        return documents.read(layout.model_file(model), ModelFacts, formats=(FORMAT,))
     except NotFoundError as error:
         raise InputMissingError(
             f"{model} is not a complete model: it has no {layout.MODEL_FILE}; make one with "
             f"python -m job.export --run=RUN --output={model}"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} does not describe a model: {error!r}") from error
 
 
 @contextmanager
@@ -85,7 +113,7 @@ def local_model(model: str, facts: ModelFacts) -> Iterator[str]:
             path = os.path.join(folder, name)
             if not os.path.isfile(path):
                 raise InputMissingError(f"{layout.join(model, name)} is missing; export again")
-            if sha256_of_file(path) != expected:
+            if sha256_of_file(path) != expected.sha256:
                 raise DataError(f"{layout.join(model, name)} is damaged; export the model again")
         yield folder
 

@@ -52,16 +52,15 @@ def test_an_empty_split_is_refused_where_it_is_needed() -> None:
     ("content", "message"),
     [
         (b"{", "not JSON"),
-        (b"[]", "format"),
+        (b"[]", "expected object, got array"),
         (changed(format=2), "format 2"),
-        (changed(classes=[]), "names no classes"),
+        (changed(classes=[]), "classes: expected array of length >= 1"),
         (changed(classes=["a", "a"]), "class twice"),
         (changed(splits={}), "no split 'train'"),
         (changed(splits__train__examples=4), "says 4 examples"),
-        (changed(splits__train__shards__0__file="../x"), "not a file name"),
-        (changed(splits__train__shards__0__records=-1), "wrong numbers"),
-        (changed(splits__train__shards__0__sha256="ab"), "wrong name or hash"),
-        (changed(splits__train__shards__0__extra=1), "not a dataset's description"),
+        (changed(splits__train__shards__0__file="../x"), "file: expected a plain file name"),
+        (changed(splits__train__shards__0__records=-1), "records: expected int >= 0"),
+        (changed(splits__train__shards__0__sha256="ab"), "sha256: expected a SHA-256"),
     ],
 )
 def test_a_wrong_description_is_refused_with_its_reason(content: bytes, message: str) -> None:

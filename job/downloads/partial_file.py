@@ -7,13 +7,14 @@ it is whole and checked; what fails the check is kept as NAME.corrupt.
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Self
 
+from job.contract import schema
 from job.contract.errors import ConfigError, DataError, NoSpaceError
+from job.contract.schema import Count, Word
 from job.process.progress_bar import WorkProgress
 
 _HASH_BYTES = 4 << 20
@@ -31,9 +32,9 @@ class Expected:
 class Origin:
     """What the part is of: where from, its ETag or date there, its whole length."""
 
-    url: str
-    validator: str = ""
-    total: int | None = None
+    url: Word
+    validator: Word = ""
+    total: Count | None = None
 
 
 class PartialFile:
@@ -96,15 +97,15 @@ class PartialFile:
 
     def remember(self, origin: Origin) -> None:
         """Note what the part is of."""
-        with open(self._notes, "w", encoding="utf-8") as file:
-            json.dump(asdict(origin), file)
+        with open(self._notes, "wb") as file:
+            file.write(schema.write(origin))
 
     def recall(self, url: str) -> Origin:
         """Say what the part is of; a part of something else than `url` is thrown away."""
         try:
-            with open(self._notes, encoding="utf-8") as file:
-                origin = Origin(**json.load(file))
-        except (OSError, ValueError, TypeError):
+            with open(self._notes, "rb") as file:
+                origin = schema.read(file.read(schema.MAX_BYTES + 1), Origin, what=self._notes)
+        except (OSError, DataError):
             origin = Origin(url="")
         if origin.url == url and (origin.total is None or self.size <= origin.total):
             return origin

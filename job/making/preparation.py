@@ -11,6 +11,7 @@ from job import storage
 from job.contract import layout
 from job.contract.configs import RecordsConfig
 from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.contract.schema import Scalar, Word
 from job.dataset.description import SPLITS, Dataset, load_dataset
 from job.making.catalogue import ImageCatalogue
 from job.making.finish import Description
@@ -18,6 +19,7 @@ from job.making.food101_archive import Food101Archive
 from job.making.placement import PlannedShard, expected_bytes, plan_shards
 from job.making.sources import Source, open_source
 from job.process.progress_bar import WorkProgress
+from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
 
 _log = logging.getLogger(__name__)
@@ -49,6 +51,14 @@ class Preparation:
     def digest(self) -> str:
         """Hash of everything that the dataset's bytes depend on."""
         return str(self.description.source["digest"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The note of what is being made in a folder: see `Description`."""
+
+    options: Mapping[Word, Scalar]
+    source: Mapping[Word, Scalar]
 
 
 def prepare_records(
@@ -104,16 +114,15 @@ def find_complete(output: str, preparation: Preparation) -> Dataset | None:
 
 def _claim(output: str, mine: Description) -> None:
     """Note what is being made here; ConfigError if that was something else so far."""
-    content = json.dumps({"options": dict(mine.options), "source": dict(mine.source)}, indent=1)
     path = layout.plan_note(output)
     try:
-        storage.write_bytes(path, content.encode(), if_absent=True)
+        documents.write(path, _Plan(dict(mine.options), dict(mine.source)), if_absent=True)
     except PreconditionError:
         try:
-            theirs = json.loads(storage.read_bytes(path))
+            theirs = documents.read(path, _Plan)
         except NotFoundError:
             return  # finished by another task between the two requests
-        _compare(output, mine, theirs["options"], theirs["source"], "an unfinished dataset")
+        _compare(output, mine, theirs.options, theirs.source, "an unfinished dataset")
 
 
 def _compare(

@@ -4,12 +4,15 @@ A shard's file gets its name when all of it is on disk. Then its note is written
 what dataset.json will need. A shard with a note is finished: nobody makes it again.
 """
 
-import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from job import storage
 from job.contract import layout
@@ -19,9 +22,14 @@ from job.dataset.tfrecord import ShardWriter
 from job.making.catalogue import PlannedImage, Reject
 from job.making.placement import PlannedShard
 from job.making.workers import Outcome
+from job.storage import documents
 from job.storage.interface import NotFoundError
 
+Fingerprint = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,128}\Z")]
+_MOST_NOTE_BYTES = 1 << 30
+"""Of the note of a shard of 4 GB of tiny images."""
 _NAMED_REJECTS = 5
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class FinishedShard:
 
     shard: Shard
     rejects: tuple[Reject, ...]
-    fingerprints: tuple[tuple[str, str], ...]
+    fingerprints: tuple[tuple[str, Fingerprint], ...]
 
 
 class TooManyRejectsError(DataError):
@@ -119,18 +127,21 @@ def commit_shard(output: str, written: WrittenShard) -> None:
     finally:
         with suppress(FileNotFoundError):
             os.remove(written.local_file)
-    content = json.dumps(asdict(written.note)).encode()
-    storage.write_bytes(layout.shard_note(output, shard.file), content)
+    documents.write(layout.shard_note(output, shard.file), written.note)
 
 
 def read_note(output: str, file: str) -> FinishedShard:
-    """Read what is known of a finished shard; NotFoundError if it is not finished."""
-    raw = json.loads(storage.read_bytes(layout.shard_note(output, file)))
-    return FinishedShard(
-        Shard(**raw["shard"]),
-        tuple(Reject(**reject) for reject in raw["rejects"]),
-        tuple((source_id, digits) for source_id, digits in raw["fingerprints"]),
-    )
+    """Read what is known of a finished shard.
+
+    Raises:
+        NotFoundError: It is not finished.
+        DataError: The note is damaged, or one of another shard.
+    """
+    path = layout.shard_note(output, file)
+    note = documents.read(path, FinishedShard, max_bytes=_MOST_NOTE_BYTES)
+    if note.shard.file != file:
+        raise DataError(f"{path} is the note of {note.shard.file!r}; delete it and start again")
+    return note
 
 
 def finished_shards(output: str, planned: Iterable[PlannedShard]) -> dict[str, FinishedShard]:
@@ -140,7 +151,11 @@ def finished_shards(output: str, planned: Iterable[PlannedShard]) -> dict[str, F
     finished = {}
     for shard in planned:
         if layout.shard_note("", shard.file).rpartition("/")[2] in notes:
-            note = read_note(output, shard.file)
+            try:
+                note = read_note(output, shard.file)
+            except DataError as error:
+                _log.warning("%s; this shard is made again", error)
+                continue
             if _is_intact(output, note.shard):
                 finished[shard.file] = note
     return finished

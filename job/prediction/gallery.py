@@ -7,9 +7,8 @@ Names of files and classes are escaped by the template. The images are read agai
 import base64
 import importlib.resources
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jinja2
 import markupsafe
@@ -22,7 +21,7 @@ from job.evaluation.verdicts import percent, plain_name
 from job.images.rejected import RejectedError
 from job.prediction.image_reader import REASONS, ImageReader
 from job.prediction.listing import Entry, Listing, NamesReader
-from job.prediction.parts import Counts, PartStore
+from job.prediction.parts import Counts, Likely, PartStore, PredictionRow, RejectRow
 
 SHOWN_IMAGES = 48
 SHOWN_REJECTS = 50
@@ -37,7 +36,7 @@ class Card:
 
     name: str
     picture: str
-    top: Sequence[Mapping[str, Any]]
+    top: Sequence[Likely]
 
 
 def write_gallery(
@@ -45,7 +44,7 @@ def write_gallery(
 ) -> None:
     """Write gallery.html into the predictions directory."""
     cards: list[Card] = []
-    rejects: list[Mapping[str, Any]] = []
+    rejects: list[RejectRow] = []
     parts = spread(listing.parts, _PARTS_READ)
     names = NamesReader(listing)
     with ImageReader(listing) as reader:
@@ -65,7 +64,7 @@ def page(
     config: PredictConfig,
     counts: Counts,
     cards: Sequence[Card],
-    rejects: Sequence[Mapping[str, Any]],
+    rejects: Sequence[RejectRow],
 ) -> str:
     """Render the page."""
     environment = jinja2.Environment(
@@ -96,7 +95,7 @@ def spread(count: int, wanted: int) -> list[int]:
     return [number * count // taken for number in range(taken)]
 
 
-def _card(reader: ImageReader, entry: Entry | None, row: Mapping[str, Any]) -> Card | None:
+def _card(reader: ImageReader, entry: Entry | None, row: PredictionRow) -> Card | None:
     """Read an image again; None if it is gone since it was classified."""
     if entry is None:
         return None

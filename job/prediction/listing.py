@@ -8,22 +8,31 @@ tasks, at any time, see the same parts. Memory holds one file of names, however 
 
 import gzip
 import hashlib
+import io
 import json
 import logging
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Annotated
+
+from msgspec import Meta
 
 from job import storage
 from job.contract import layout
 from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.contract.schema import Count, PlainName, Sha256, Word
+from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
 
 FORMAT = 1
 NAMES_PER_FILE = 1 << 16
 SMALLEST_PART, LARGEST_PART = 16, 4096
+_MOST_IMAGES = 10**10
+_MOST_NAMES_BYTES = 1 << 30
+"""What one file of names may unpack to: 16 KB for every name in it."""
 _PARTS_PER_TASK = 8
 _log = logging.getLogger(__name__)
 
@@ -57,6 +66,21 @@ class Found:
 
     kind: str
     entries: Iterator[Entry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StoredListing:
+    """The content of listing.json; see `Listing`. `parts` is told to people only."""
+
+    format: int = FORMAT
+    images: Word
+    kind: Word
+    attempt: PlainName
+    count: Annotated[int, Meta(ge=1, le=_MOST_IMAGES)]
+    bytes: Count
+    part_size: Annotated[int, Meta(ge=1, le=LARGEST_PART)]
+    sha256: Sha256
+    parts: Count
 
 
 @dataclass(frozen=True)
@@ -126,10 +150,7 @@ class NamesReader:
         file, line = divmod(number, NAMES_PER_FILE)
         if file != self._number:
             path = layout.names_file(self._listing.output, self._listing.attempt, file)
-            try:
-                self._lines = gzip.decompress(storage.read_bytes(path)).splitlines()
-            except (OSError, EOFError) as error:
-                raise DataError(f"{path} is damaged: {error}; choose another --output") from error
+            self._lines = _unpacked(storage.read_bytes(path), path).splitlines()
             self._number = file
         try:
             return self._lines[line]
@@ -151,17 +172,22 @@ def load(output: str) -> Listing | None:
     Raises:
         DataError: The file is not a listing of this version.
     """
-    path = layout.listing_file(output)
     try:
-        raw = json.loads(storage.read_bytes(path))
-        if raw.pop("format") != FORMAT:
-            raise DataError(f"{path} was written by another version; choose another --output")
-        raw.pop("parts")
-        return Listing(output=output, **raw)
+        stored = documents.read(layout.listing_file(output), _StoredListing, formats=(FORMAT,))
     except NotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a listing: {error}; choose another --output") from error
+    except DataError as error:
+        raise DataError(f"{error}; choose another --output") from error
+    return Listing(
+        output=output,
+        images=stored.images,
+        kind=stored.kind,
+        attempt=stored.attempt,
+        count=stored.count,
+        bytes=stored.bytes,
+        part_size=stored.part_size,
+        sha256=stored.sha256,
+    )
 
 
 def freeze(output: str, images: str, find: Callable[[str], Found], num_tasks: int) -> Listing:
@@ -217,11 +243,18 @@ def _freeze(output: str, images: str, find: Callable[[str], Found], num_tasks: i
 
 
 def _publish(listing: Listing) -> Listing:
-    content: dict[str, Any] = {"format": FORMAT, **asdict(listing), "parts": listing.parts}
-    del content["output"]
-    text = json.dumps(content, indent=1) + "\n"
+    stored = _StoredListing(
+        images=listing.images,
+        kind=listing.kind,
+        attempt=listing.attempt,
+        count=listing.count,
+        bytes=listing.bytes,
+        part_size=listing.part_size,
+        sha256=listing.sha256,
+        parts=listing.parts,
+    )
     try:
-        storage.write_bytes(layout.listing_file(listing.output), text.encode(), if_absent=True)
+        documents.write(layout.listing_file(listing.output), stored, if_absent=True)
     except PreconditionError:
         _drop(listing.output, listing.attempt)
         other = load(listing.output)
@@ -259,11 +292,30 @@ def _chunks(entries: Iterable[Entry], written: _Written) -> Iterator[bytes]:
         yield lines
 
 
-def _entry(line: bytes) -> Entry:
+def _unpacked(content: bytes, path: str) -> bytes:
+    """Undo gzip, of a file that may claim to be anything."""
     try:
-        return Entry(*json.loads(line))
-    except (ValueError, TypeError) as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            lines = file.read(_MOST_NAMES_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {error}; choose another --output") from error
+    if len(lines) > _MOST_NAMES_BYTES:
+        raise DataError(f"{path} unpacks to more than a listing has; choose another --output")
+    return lines
+
+
+def _entry(line: bytes) -> Entry:
+    # Not the schema layer's decoder: names can hold lone surrogates, which only json reads.
+    try:
+        name, size, generation, place = json.loads(line)
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"the listing is damaged ({error}); choose another --output") from error
+    numbers = (size, generation, place)
+    if not isinstance(name, str) or not all(
+        number is None or (type(number) is int and 0 <= number < 1 << 63) for number in numbers
+    ):
+        raise DataError("the listing is damaged (an entry is none); choose another --output")
+    return Entry(name, size, generation, place)
 
 
 def _drop(output: str, attempt: str) -> None:

@@ -13,24 +13,49 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, TypedDict
 
 from job import storage
-from job.contract import layout
+from job.contract import layout, schema
 from job.contract.errors import DataError
+from job.contract.schema import Count, Scalar, Word
 from job.prediction.listing import Listing
+from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
 
+SUMMARY_FORMAT = 1
 _READS_AT_ONCE = 16
+
+Likely = TypedDict("Likely", {"class": str, "label": int, "probability": float})
+"""One of the likeliest classes of an image."""
+
+
+class PredictionRow(TypedDict):
+    """A row of a part."""
+
+    image: str
+    generation: int | None
+    top: list[Likely]
+    model: str
+    embedding: NotRequired[list[float] | None]
+
+
+class RejectRow(TypedDict):
+    """A row of the rejects of a part."""
+
+    image: str
+    generation: int | None
+    reason: str
+    detail: str
 
 
 @dataclass
 class PartRows:
     """The rows of one part, in the order of the listing."""
 
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    rejects: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[PredictionRow] = field(default_factory=list)
+    rejects: list[RejectRow] = field(default_factory=list)
 
     @property
     def seen(self) -> int:
@@ -42,8 +67,8 @@ class PartRows:
 class Counts:
     """How many images were predicted, and how many rejected for each reason."""
 
-    predicted: int
-    reasons: Mapping[str, int]
+    predicted: Count
+    reasons: Mapping[Word, Count]
 
     @property
     def rejected(self) -> int:
@@ -54,6 +79,20 @@ class Counts:
     def seen(self) -> int:
         """Number of all images."""
         return self.predicted + self.rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The content of summary.json: what became of all images, and what they were made with."""
+
+    format: int = SUMMARY_FORMAT
+    seen: Count
+    predicted: Count
+    rejected: Count
+    reasons: Mapping[Word, Count]
+    parts: Count
+    listing: Mapping[Word, Scalar] = field(default_factory=dict)
+    made_with: Mapping[Word, Scalar] = field(default_factory=dict)
 
 
 class PartStore:
@@ -104,9 +143,8 @@ class PartStore:
             DataError: They do not add up to the images of the part.
         """
         try:
-            raw = json.loads(storage.read_bytes(self._note_path(part)))
-            counts = Counts(raw["predicted"], raw["reasons"])
-        except NotFoundError:
+            counts = documents.read(self._note_path(part), Counts)
+        except (NotFoundError, DataError):
             counts = self._count_again(part)
         expected = len(self._listing.part_range(part))
         if counts.seen != expected:
@@ -125,13 +163,10 @@ class PartStore:
                 reasons.update(counts.reasons)
         return Counts(predicted, dict(sorted(reasons.items())))
 
-    def write_summary(self, content: Mapping[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Write summary.json, unless another task has, and clear away the counts of the parts."""
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
-            storage.write_bytes(
-                layout.summary_file(self._listing.output), text.encode(), if_absent=True
-            )
+            documents.write(layout.summary_file(self._listing.output), summary, if_absent=True)
         except PreconditionError:
             return
         for part in range(self._listing.parts):
@@ -140,17 +175,26 @@ class PartStore:
             with contextlib.suppress(OSError):  # Another task may still write into it.
                 os.rmdir(os.path.dirname(self._note_path(0)))
 
-    def read_rows(self, part: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Read a committed part back: its predictions and its rejects."""
-        predictions = decode_rows(storage.read_bytes(self.part_path(part)), self._format)
-        return predictions, _from_jsonl(storage.read_bytes(self.rejects_path(part)))
+    def read_rows(self, part: int) -> tuple[list[PredictionRow], list[RejectRow]]:
+        """Read a committed part back: its predictions and its rejects.
+
+        Raises:
+            DataError: One of its two files is damaged.
+        """
+        path = self.rejects_path(part)
+        rejects = _from_jsonl(storage.read_bytes(path), path)
+        return self._predictions(part), schema.convert(rejects, list[RejectRow], what=path)
+
+    def _predictions(self, part: int) -> list[PredictionRow]:
+        path = self.part_path(part)
+        return decode_rows(storage.read_bytes(path), self._format, path)
 
     def _beside_committed(self, part: int, rows: PartRows) -> PartRows:
         """Give the committed predictions of an attempt that died, and rejects that complete them.
 
         An image that is readable now but was not then stays rejected: its part is committed.
         """
-        committed = decode_rows(storage.read_bytes(self.part_path(part)), self._format)
+        committed = self._predictions(part)
         there = {row["image"] for row in committed}
         rejects = [
             row for row in rows.rejects if not there & {row["image"], _as_text(row["image"])}
@@ -168,8 +212,7 @@ class PartStore:
         return PartRows(committed, sorted(rejects, key=lambda row: str(row["image"])))
 
     def _write_counts(self, part: int, counts: Counts) -> None:
-        content = {"predicted": counts.predicted, "reasons": dict(counts.reasons)}
-        storage.write_bytes(self._note_path(part), json.dumps(content).encode())
+        documents.write(self._note_path(part), counts)
 
     def _count_again(self, part: int) -> Counts:
         predictions, rejects = self.read_rows(part)
@@ -187,23 +230,33 @@ def counts_of(rows: PartRows) -> Counts:
     return Counts(len(rows.predictions), Counter(row["reason"] for row in rows.rejects))
 
 
-def summary_of(listing: Listing, counts: Counts, plan: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(listing: Listing, counts: Counts, plan: Mapping[str, Scalar]) -> Summary:
     """Give what summary.json holds."""
-    described = {
-        name: value
-        for name, value in asdict(listing).items()
-        if name not in ("output", "attempt", "part_size")
-    }
-    return {
-        "format": 1,
-        "seen": counts.seen,
-        "predicted": counts.predicted,
-        "rejected": counts.rejected,
-        "reasons": dict(counts.reasons),
-        "parts": listing.parts,
-        "listing": described,
-        "made_with": {name: value for name, value in plan.items() if name != "format"},
-    }
+    return Summary(
+        seen=counts.seen,
+        predicted=counts.predicted,
+        rejected=counts.rejected,
+        reasons=counts.reasons,
+        parts=listing.parts,
+        listing={
+            "images": listing.images,
+            "kind": listing.kind,
+            "count": listing.count,
+            "bytes": listing.bytes,
+            "sha256": listing.sha256,
+        },
+        made_with={name: value for name, value in plan.items() if name != "format"},
+    )
+
+
+def read_summary(output: str) -> Summary:
+    """Read the counts of a finished prediction.
+
+    Raises:
+        NotFoundError: It is not finished.
+        DataError: The file is not a summary.
+    """
+    return documents.read(layout.summary_file(output), Summary, formats=(SUMMARY_FORMAT,))
 
 
 def encode_rows(rows: Sequence[Mapping[str, Any]], file_format: str) -> bytes:
@@ -212,23 +265,23 @@ def encode_rows(rows: Sequence[Mapping[str, Any]], file_format: str) -> bytes:
         return _to_jsonl(rows)
     import pyarrow.parquet
 
-    schema = _parquet_schema(pyarrow)
+    columns = _parquet_schema(pyarrow)
     named = [{**row, "image": _as_text(row["image"])} for row in rows]
     target = io.BytesIO()
     pyarrow.parquet.write_table(
-        pyarrow.Table.from_pylist(named, schema=schema), target, compression="zstd"
+        pyarrow.Table.from_pylist(named, schema=columns), target, compression="zstd"
     )
     return target.getvalue()
 
 
-def decode_rows(content: bytes, file_format: str) -> list[dict[str, Any]]:
-    """Read back what `encode_rows` wrote."""
-    if file_format == "jsonl":
-        return _from_jsonl(content)
-    import pyarrow.parquet
+def decode_rows(content: bytes, file_format: str, path: str) -> list[PredictionRow]:
+    """Read back what `encode_rows` wrote, from a file that messages call `path`.
 
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
-    return rows
+    Raises:
+        DataError: It holds something else.
+    """
+    rows = _from_jsonl(content, path) if file_format == "jsonl" else _from_parquet(content, path)
+    return schema.convert(rows, list[PredictionRow], what=path)
 
 
 def _parquet_schema(pyarrow: Any) -> Any:
@@ -268,5 +321,19 @@ def _to_jsonl(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
 
 
-def _from_jsonl(content: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in content.splitlines()]
+def _from_jsonl(content: bytes, path: str) -> list[Any]:
+    # Not the schema layer's decoder: names can hold lone surrogates, which only json reads.
+    try:
+        return [json.loads(line) for line in content.splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def _from_parquet(content: bytes, path: str) -> list[Any]:
+    import pyarrow.parquet
+
+    try:
+        rows: list[Any] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+    return rows

@@ -6,15 +6,14 @@ Started again, with any number of tasks, it does the parts that are missing. The
 parts there writes summary.json.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from job import storage
 from job.contract import layout, part_ranges
 from job.contract.configs import PredictConfig
 from job.contract.errors import ConfigError
+from job.contract.schema import Scalar
 from job.contract.wording import many
 from job.prediction import listing_sources
 from job.prediction.gallery import write_gallery
@@ -25,6 +24,7 @@ from job.prediction.parts import Counts, PartStore, summary_of
 from job.prediction.task import PredictTask
 from job.process.stop_request import LEAVE_WITHIN_S, StopRequest
 from job.serving.model_files import ModelFacts, local_model, read_facts
+from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
 
 PLAN_FORMAT = 1
@@ -87,9 +87,9 @@ def _shared_parts(config: PredictConfig, listing: Listing) -> Sequence[int]:
     return parts
 
 
-def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Any]:
+def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Scalar]:
     """Note what the parts are made with, or check that it is what they were begun with."""
-    plan: dict[str, Any] = {
+    plan: dict[str, Scalar] = {
         "format": PLAN_FORMAT,
         "model": config.model,
         "model_version": facts.version,
@@ -102,9 +102,9 @@ def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Any
     }
     path = layout.predictions_file(config.output)
     try:
-        storage.write_bytes(path, json.dumps(plan, indent=1).encode(), if_absent=True)
+        documents.write(path, plan, if_absent=True)
     except PreconditionError:
-        there = json.loads(storage.read_bytes(path))
+        there = documents.read(path, dict[str, Scalar])
         for name in plan:
             # The same model may lie elsewhere now.
             if name != "model" and there.get(name) != plan[name]:
@@ -116,7 +116,7 @@ def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Any
 
 
 def _finish_if_last(
-    config: PredictConfig, listing: Listing, store: PartStore, plan: Mapping[str, Any]
+    config: PredictConfig, listing: Listing, store: PartStore, plan: Mapping[str, Scalar]
 ) -> None:
     left = listing.parts - len(store.finished(range(listing.parts)))
     if left:

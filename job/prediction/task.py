@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from job.contract.errors import PreemptedError
 from job.prediction.image_reader import ImageReader
 from job.prediction.listing import Entry, Listing, NamesReader
 from job.prediction.model import PredictModel, Scores
-from job.prediction.parts import PartRows, PartStore
+from job.prediction.parts import PartRows, PartStore, PredictionRow, RejectRow
 from job.prediction.pipeline import Pipeline, Prepared
 from job.process.progress_bar import WorkProgress
 from job.process.stop_request import StopRequest
@@ -109,12 +108,12 @@ class PredictTask:
         if not self._store.commit(part, rows):
             _log.info("part %d was committed by another attempt; its rows stay", part)
 
-    def _prediction(self, image: Entry, scores: Scores, place: int) -> dict[str, Any] | None:
+    def _prediction(self, image: Entry, scores: Scores, place: int) -> PredictionRow | None:
         probabilities = scores.probabilities[place]
         if not np.isfinite(probabilities).all():
             return None
         best = np.argsort(-probabilities, kind="stable")[: self._config.top_k]
-        row: dict[str, Any] = {
+        row: PredictionRow = {
             "image": image.name,
             "generation": image.generation,
             "top": [
@@ -142,7 +141,7 @@ def _pillow_silent() -> Iterator[None]:
         yield
 
 
-def _reject(image: Entry, reason: str, detail: str) -> dict[str, Any]:
+def _reject(image: Entry, reason: str, detail: str) -> RejectRow:
     return {
         "image": image.name,
         "generation": image.generation,

@@ -1,10 +1,10 @@
 """What a prediction will take, told from the listing of its images before it starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from job import storage
-from job.contract import layout, schema
+from job.contract import layout
 from job.contract.configs import PredictConfig
 from job.contract.wording import many
 from launcher.describe import provenance
@@ -106,22 +106,13 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
 
 def totals(output: str) -> list[str]:
     """Say how a finished prediction ended; nothing while it is not."""
-    path = layout.summary_file(output)
-    if not storage.exists(path):
+    from job.prediction.parts import read_summary
+
+    if not storage.exists(layout.summary_file(output)):
         return []
-    summary = schema.read(storage.read_bytes(path), _Summary, what=path)
+    summary = read_summary(output)
     lines = [
         f"{many(summary.seen, 'image')}: {summary.predicted:,} predicted, "
         f"{summary.rejected:,} rejected"
     ]
     return lines + [f"  {reason}: {count:,}" for reason, count in summary.reasons.items()]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Summary:
-    """What of summary.json is told."""
-
-    seen: int
-    predicted: int
-    rejected: int
-    reasons: Mapping[str, int]

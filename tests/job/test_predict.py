@@ -91,7 +91,7 @@ def rows(output: object, what: str = "part") -> list[dict]:
     return [
         row
         for path in found
-        for row in decode_rows(storage.read_bytes(path), path.rpartition(".")[2])
+        for row in decode_rows(storage.read_bytes(path), path.rpartition(".")[2], path)
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from job.contract import layout
 from job.contract.errors import DataError
 from job.prediction.listing import Entry, Found, Listing, freeze
-from job.prediction.parts import PartRows, PartStore
+from job.prediction.parts import Counts, PartRows, PartStore, summary_of
 
 
 def listing_of(output: str, count: int = 20) -> Listing:
@@ -111,7 +111,8 @@ def test_a_part_that_does_not_add_up_is_named(tmp_path) -> None:
 
 
 def test_the_summary_is_written_once(tmp_path) -> None:
-    store = PartStore(listing_of(str(tmp_path)), "jsonl")
-    store.write_summary({"seen": 1})
-    store.write_summary({"seen": 2})
+    listing = listing_of(str(tmp_path))
+    store = PartStore(listing, "jsonl")
+    store.write_summary(summary_of(listing, Counts(1, {}), {}))
+    store.write_summary(summary_of(listing, Counts(2, {}), {}))
     assert '"seen": 1' in Path(layout.summary_file(str(tmp_path))).read_text()

@@ -1,6 +1,5 @@
 """How far a run is: a line on a terminal, log lines without one, and a small file for others."""
 
-import json
 import logging
 import sys
 import time
@@ -8,10 +7,11 @@ from typing import Never, Self
 
 from tqdm import tqdm
 
-from job import storage
 from job.contract import layout
 from job.contract.errors import JobError
+from job.contract.progress_file import RunProgress, WorkerNumbers
 from job.contract.worker_report import WorkerReport, memory_peak_bytes, straggler
+from job.storage import documents
 from job.training.step import StepResult
 from job.training.step_means import StepMeans
 
@@ -155,25 +155,25 @@ class Progress:
         """Tell others; a failure is none of training's business."""
         if not self._leader:
             return
-        content = {
-            "state": state,
-            "step": self._step,
-            "total_steps": self._total,
-            "time": time.time(),
-            "examples_per_s": round(self.images_per_s, 2),
-            "input_wait": round(self.input_wait, 4),
-            "loss": self._loss,
-            "step_s": round(self._step_s, 6),
-            "workers": [
-                {
-                    "busy_s": round(worker.busy_s, 6),
-                    "input_wait": round(worker.input_wait, 4),
-                    "memory_peak_bytes": int(worker.memory_peak_bytes),
-                }
+        content = RunProgress(
+            state=state,
+            step=self._step,
+            total_steps=self._total,
+            time=time.time(),
+            examples_per_s=round(self.images_per_s, 2),
+            input_wait=round(self.input_wait, 4),
+            loss=self._loss,
+            step_s=round(self._step_s, 6),
+            workers=tuple(
+                WorkerNumbers(
+                    busy_s=round(worker.busy_s, 6),
+                    input_wait=round(worker.input_wait, 4),
+                    memory_peak_bytes=int(worker.memory_peak_bytes),
+                )
                 for worker in self._workers
-            ],
-        }
+            ),
+        )
         try:
-            storage.write_bytes(layout.progress_file(self._run), json.dumps(content).encode())
+            documents.write(layout.progress_file(self._run), content)
         except (JobError, OSError) as error:
             _log.warning("progress could not be written: %s", error)

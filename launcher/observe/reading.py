@@ -6,10 +6,8 @@ All functions are pure. Fields that are missing are normal: a new pod has no sta
 import datetime
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from job.contract.errors import DataError
 from job.contract.worker_report import WorkerReport
 from launcher.manifests import labels, quantities
 from launcher.observe.state import (
@@ -210,54 +208,24 @@ def gang(item: Object) -> Gang:
 
 
 def progress(content: bytes) -> Progress | None:
-    """Read a run's progress file; None if it is not one (half written, or another version).
-
-    The chief writes it every few seconds: {"state": "training" | "done" | "stopped", "step",
-    "total_steps", "time": seconds since 1970, "examples_per_s", "input_wait": 0 to 1, "loss",
-    "step_s", "workers": [{"busy_s", "input_wait", "memory_peak_bytes"}, one for each]}.
-    """
-    from job.contract import schema
+    """Read a run's progress file; None if it is not one (half written, or another version)."""
+    from job.contract import progress_file, schema
+    from job.contract.errors import DataError
 
     try:
-        found = schema.read(content, _ProgressNote, what="progress.json")
-        moment = datetime.datetime.fromtimestamp(found.time, datetime.UTC)
-    except (DataError, ValueError, OverflowError, OSError):
+        found = schema.read(
+            content, progress_file.RunProgress, what="progress", max_bytes=progress_file.MAX_BYTES
+        )
+    except DataError:
         return None
     return Progress(
         state=found.state,
         step=found.step,
         total_steps=found.total_steps,
-        time=moment,
+        time=datetime.datetime.fromtimestamp(found.time, datetime.UTC),
         examples_per_s=found.examples_per_s or 0.0,
         input_wait=found.input_wait or 0.0,
         loss=found.loss,
         step_s=found.step_s or 0.0,
-        workers=tuple(
-            WorkerReport(
-                busy_s=each.busy_s or 0.0,
-                input_wait=each.input_wait or 0.0,
-                memory_peak_bytes=int(each.memory_peak_bytes or 0),
-            )
-            for each in found.workers or ()
-        ),
+        workers=tuple(WorkerReport(**vars(worker)) for worker in found.workers),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _WorkerNote:
-    busy_s: float | None = None
-    input_wait: float | None = None
-    memory_peak_bytes: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ProgressNote:
-    state: str
-    step: int
-    total_steps: int
-    time: float
-    examples_per_s: float | None = None
-    input_wait: float | None = None
-    loss: float | None = None
-    step_s: float | None = None
-    workers: tuple[_WorkerNote, ...] | None = None

@@ -88,11 +88,13 @@ def copy(finished, tmp_path) -> Path:
 def rows(output: object, what: str = "part") -> list[dict]:
     """All rows of all parts, from wherever the output lies."""
     found = [s.path for s in storage.list_files(str(output)) if f"/{what}-" in s.path]
-    return [
-        row
-        for path in found
-        for row in decode_rows(storage.read_bytes(path), path.rpartition(".")[2], path)
-    ]
+    return [row for path in found for row in _rows_of(path, storage.read_bytes(path))]
+
+
+def _rows_of(path: str, content: bytes) -> list[dict]:
+    if path.endswith(".parquet"):
+        return decode_rows(content, "parquet", path)
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def names(output: object, what: str = "part") -> list[str]:

@@ -70,7 +70,8 @@ def test_resumed_tasks_share_what_is_missing(config: PredictConfig) -> None:
 def test_what_is_complete_is_not_started_again(config: PredictConfig) -> None:
     Path(config.output).mkdir()
     Path(layout.summary_file(config.output)).write_text(
-        '{"seen": 3, "predicted": 2, "rejected": 1, "reasons": {"empty": 1}}'
+        '{"format": 1, "seen": 3, "predicted": 2, "rejected": 1, "reasons": {"empty": 1}, '
+        '"parts": 1}'
     )
     assert plan(config).is_complete
     assert prediction.totals(config.output) == [

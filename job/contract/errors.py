@@ -2,12 +2,14 @@
 
     JobError
     ├── ConfigError              2    a flag or a configuration
+    │   └── RunHeldError         2    a run directory that somebody else writes into
     ├── DataError                65   a damaged record, image, dataset or checkpoint
     ├── InputMissingError        66   an input that is not there
     ├── DivergedError            70   a loss that is not finite
     ├── NoSpaceError             74   a full disk
     ├── DeniedError              77   a missing permission
     ├── PreemptedError           143  SIGTERM, after a checkpoint was saved
+    │   └── LeaseLostError       143  another attempt writes into the run directory now
     ├── PeerLostError            144  another worker died or stalled
     ├── ClusterNotFormedError    145  the workers never found each other
     └── StorageUnreachableError  146  storage failed after all retries
@@ -29,6 +31,10 @@ class ConfigError(JobError):
     """A flag, a configuration file or a combination of settings that cannot work."""
 
     exit_code = ExitCode.BAD_CONFIG
+
+
+class RunHeldError(ConfigError):
+    """A run directory that another job writes into."""
 
 
 class DataError(JobError):
@@ -65,6 +71,10 @@ class PreemptedError(JobError):
     """The process was asked to leave; a checkpoint of this moment is committed."""
 
     exit_code = ExitCode.PREEMPTED
+
+
+class LeaseLostError(PreemptedError):
+    """The run directory belongs to another attempt by now; this one must write nothing more."""
 
 
 class PeerLostError(JobError):

@@ -73,6 +73,11 @@ def run_dataset_file(run: str) -> str:
     return join(run, DATASET_FILE)
 
 
+def lease_file(run: str) -> str:
+    """Locate the note that says who writes into a run."""
+    return join(run, "lease.json")
+
+
 def progress_file(run: str) -> str:
     """Locate the small file that tells how far a run is."""
     return join(run, "progress.json")

@@ -26,6 +26,11 @@ class TrainConfig:
     overwrite: bool = option(
         False, "Delete what another configuration left in the run directory.", group="run"
     )
+    take_over: bool = option(
+        False,
+        "Write into the run directory although another job does, or did: its owner is dead.",
+        group="run",
+    )
     seed: int = option(
         0,
         "Seed of the weights, the order, the augmentation and dropout.",

@@ -19,9 +19,16 @@ import tensorflow as tf
 
 from job import storage
 from job.contract import layout
-from job.contract.errors import DeniedError, JobError, NoSpaceError
+from job.contract.errors import (
+    DeniedError,
+    InputMissingError,
+    JobError,
+    LeaseLostError,
+    NoSpaceError,
+)
 from job.run import checkpoints
-from job.run.checkpoints import CRC32C, GLOBAL_STEP, PREFIX, STATE_FILE, Manifest
+from job.run.lease import RunLease
+from job.run.manifest import CRC32C, GLOBAL_STEP, PREFIX, STATE_FILE, Manifest
 from job.storage import atomic_folder
 from job.storage.interface import PreconditionError
 
@@ -32,11 +39,14 @@ _log = logging.getLogger(__name__)
 class CheckpointWriter:
     """Writes one run's checkpoints, at most one at a time, and deletes those no longer needed.
 
+    Only the holder of the run's lease does, and it is asked before and after each commit whether
+    it still holds it: one that was stopped in between takes back what it has written since.
+
     A save that fails is reported and training goes on, unless more than `allowed_failures` saves
     in a row failed; then, and at `close`, the error is raised.
 
     Args:
-        run: Run directory.
+        lease: Of the run directory.
         keep: Newest checkpoints to keep, beside the best one.
         first_step: The step that training goes on from.
         dataset: Fingerprint of the training data, noted in each manifest.
@@ -45,14 +55,15 @@ class CheckpointWriter:
 
     def __init__(
         self,
-        run: str,
+        lease: RunLease,
         *,
         keep: int,
         first_step: int = 0,
         dataset: str = "",
         allowed_failures: int = 2,
     ) -> None:
-        self._run = run
+        self._lease = lease
+        self._run = run = lease.run
         self._keep = keep
         self._dataset = dataset
         self._allowed_failures = allowed_failures
@@ -89,7 +100,14 @@ class CheckpointWriter:
         with tf.device("CPU:0"):
             tensors = {name: tf.identity(variable) for name, variable in variables.items()}
         tensors[GLOBAL_STEP] = tf.constant(step, tf.int64)
-        manifest = Manifest(step, {}, self._dataset, dict(metrics or {}), dict(state or {}))
+        manifest = Manifest(
+            step,
+            {},
+            self._dataset,
+            dict(metrics or {}),
+            dict(state or {}),
+            writer=self._lease.number,
+        )
         self._pending = self._thread.submit(self._write, manifest, tensors, best)
 
     def wait(self) -> None:
@@ -100,8 +118,8 @@ class CheckpointWriter:
         try:
             pending.result()
             self._failures = 0
-        except (NoSpaceError, DeniedError):
-            raise  # Neither mends itself, and training on would only lose more work.
+        except (NoSpaceError, DeniedError, LeaseLostError):
+            raise  # None of them mends itself, and training on would only lose more work.
         except JobError as error:
             self._failures += 1
             if self._failures > self._allowed_failures:
@@ -119,27 +137,48 @@ class CheckpointWriter:
     def _write(self, manifest: Manifest, tensors: Mapping[str, tf.Tensor], best: bool) -> None:
         step = manifest.step
         target = layout.checkpoint_dir(self._run, step)
+        self._lease.check()
         if step in self._damaged:
             atomic_folder.delete_folder(target, layout.MANIFEST_FILE)
             self._damaged.discard(step)
         # An earlier attempt may have committed this step: the same bits, since steps are exact.
         if not storage.exists(layout.manifest_file(target)):
             _commit(target, manifest, tensors)
+            self._undo_if_lost(target)
         self._own.add(step)
         if best:
             content = json.dumps({"step": step, "metrics": manifest.metrics}, indent=1)
             storage.write_bytes(layout.best_file(self._run), content.encode())
         self._delete_old()
 
+    def _undo_if_lost(self, target: str) -> None:
+        """Take a checkpoint back that was committed after the lease was lost."""
+        try:
+            self._lease.check()
+        except LeaseLostError:
+            if _writer_of(target) == self._lease.number:
+                atomic_folder.delete_folder(target, layout.MANIFEST_FILE)
+            raise
+
     def _delete_old(self) -> None:
         best = checkpoints.best_step(self._run)
         newest = sorted(self._own, reverse=True)
         for step in newest[self._keep :]:
             if step != best:
+                self._lease.check()
                 atomic_folder.delete_folder(
                     layout.checkpoint_dir(self._run, step), layout.MANIFEST_FILE
                 )
                 self._own.discard(step)
+
+
+def _writer_of(target: str) -> int | None:
+    """Read which lease a checkpoint was written under; None if there is none."""
+    try:
+        content = json.loads(storage.read_bytes(layout.manifest_file(target)))
+        return int(content["writer"])
+    except (InputMissingError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _yield_to_training() -> None:

@@ -14,7 +14,6 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -22,99 +21,39 @@ import tensorflow as tf
 from job import storage
 from job.contract import layout
 from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.run import lease_file
+from job.run.manifest import CRC32C
+from job.run.manifest import CheckpointDir as CheckpointDir
+from job.run.manifest import committed_steps as committed_steps
+from job.run.manifest import read_checkpoint as read_checkpoint
 
-PREFIX = "model"
-"""What the names of a checkpoint's files begin with, before `.index` and `.data-00000-of-00001`."""
-STATE_FILE = "checkpoint"
-"""TensorFlow's own note of the prefix, for people who load a copied checkpoint by its folder."""
-
-CRC32C = "crc32c"
-"""What a manifest calls the checksum by which a file in a bucket is known without reading it."""
-GLOBAL_STEP = "global_step"
 _INDEX = ".index"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What makes a checkpoint complete.
-
-    `files` maps a name to its size in bytes, its SHA-256 and, in a bucket, its crc32c; `state`
-    holds what the trainer wants back beside variables; `dataset` is the fingerprint of the data it
-    was trained on.
-    """
-
-    step: int
-    files: Mapping[str, Mapping[str, Any]]
-    dataset: str = ""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    state: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> bytes:
-        """Write the content of MANIFEST.json."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True).encode()
-
-
-@dataclass(frozen=True)
-class CheckpointDir:
-    """A committed checkpoint: its step, its directory and its manifest."""
-
-    step: int
-    path: str
-    manifest: Manifest
-
-
-def committed_steps(run: str) -> list[int]:
-    """List the steps with a manifest, newest first."""
-    prefix = layout.checkpoints_dir(run)
-    steps = set()
-    for stat in storage.list_files(prefix):
-        *_, folder, name = stat.path.split("/")
-        step = layout.checkpoint_step(folder)
-        if name == layout.MANIFEST_FILE and step is not None:
-            steps.add(step)
-    return sorted(steps, reverse=True)
-
-
-def read_checkpoint(run: str, step: int) -> CheckpointDir:
-    """Read a checkpoint's manifest and compare its files with it, as far as storage tells.
-
-    Of a file in a bucket that is its size and its crc32c, of a local one its size.
-
-    Raises:
-        InputMissingError: There is no such checkpoint.
-        DataError: The manifest cannot be read, or a file is missing or is another one.
-    """
-    path = layout.checkpoint_dir(run, step)
-    try:
-        content = json.loads(storage.read_bytes(layout.manifest_file(path)))
-        manifest = Manifest(**content)
-        expected = {name: int(facts["bytes"]) for name, facts in manifest.files.items()}
-    except InputMissingError as error:
-        raise InputMissingError(f"no checkpoint of step {step} in {run}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{layout.manifest_file(path)} is damaged: {error}") from error
-    if manifest.step != step:
-        raise DataError(f"{layout.manifest_file(path)} speaks of step {manifest.step}")
-    stats = {stat.path.split("/")[-1]: stat for stat in storage.list_files(path)}
-    for name, size in expected.items():
-        found = stats.get(name)
-        if found is None or found.size != size:
-            is_there = f"{found.size} bytes" if found else "missing"
-            raise DataError(f"{path}/{name} is {is_there}; its manifest says {size} bytes")
-        if found.crc32c and manifest.files[name].get(CRC32C, found.crc32c) != found.crc32c:
-            raise DataError(f"{path}/{name} was altered: its crc32c is {found.crc32c}")
-    return CheckpointDir(step, path, manifest)
-
-
 def newest_committed(run: str) -> CheckpointDir | None:
     """Find the newest checkpoint that is whole by its sizes; damaged ones are named and skipped."""
-    for step in committed_steps(run):
-        try:
-            return read_checkpoint(run, step)
-        except DataError as error:
-            _log.warning("skipping a damaged checkpoint: %s", error)
+    for step, checkpoint in _newest_first(run):
+        if isinstance(checkpoint, CheckpointDir):
+            return checkpoint
+        _log.warning("skipping the checkpoint of step %d: %s", step, checkpoint)
     return None
+
+
+def _newest_first(run: str) -> Iterator[tuple[int, CheckpointDir | DataError]]:
+    """Yield the checkpoints that count, or what is wrong with them."""
+    steps = committed_steps(run)
+    lease = lease_file.read(run) if steps else None
+    for step in steps:
+        try:
+            checkpoint = read_checkpoint(run, step)
+        except DataError as error:
+            yield step, error
+        except InputMissingError:
+            continue  # Deleted meanwhile.
+        else:
+            if lease is None or lease.counts(checkpoint.manifest.writer, step):
+                yield step, checkpoint
 
 
 def find_checkpoint(run: str, which: str) -> CheckpointDir:
@@ -179,14 +118,27 @@ def local_copy(checkpoint: CheckpointDir) -> Iterator[str]:
         folder = checkpoint.path
         if storage.is_remote(folder):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="checkpoint-"))
-            for name in checkpoint.manifest.files:
-                storage.download(
-                    layout.join(checkpoint.path, name), os.path.join(folder, _plain(name))
-                )
         for name, facts in checkpoint.manifest.files.items():
-            if sha256_of_file(os.path.join(folder, _plain(name))) != facts["sha256"]:
-                raise DataError(f"{checkpoint.path}/{name} was altered: its SHA-256 is wrong")
+            local, remote = os.path.join(folder, _plain(name)), layout.join(checkpoint.path, name)
+            if storage.is_remote(remote):
+                _fetch(remote, local, facts)
+            elif not checkpoint.verified:
+                _verify(remote, local, facts)
         yield os.path.join(folder, _prefix(checkpoint))
+
+
+def _fetch(remote: str, local: str, facts: Mapping[str, Any]) -> None:
+    """Download one file of a checkpoint; what arrives is hashed once."""
+    crc32c = storage.download(remote, local).crc32c
+    if facts.get(CRC32C) is None or crc32c is None:
+        _verify(remote, local, facts)
+    elif crc32c != facts[CRC32C]:
+        raise DataError(f"{remote} was altered: its crc32c is {crc32c}")
+
+
+def _verify(shown: str, local: str, facts: Mapping[str, Any]) -> None:
+    if sha256_of_file(local) != facts["sha256"]:
+        raise DataError(f"{shown} was altered: its SHA-256 is wrong")
 
 
 def _prefix(checkpoint: CheckpointDir) -> str:
@@ -228,25 +180,28 @@ def load_variables(checkpoint: CheckpointDir, variables: Mapping[str, tf.Variabl
 def newest_whole(run: str) -> CheckpointDir | None:
     """Find the newest checkpoint whose content is whole by its checksums; None in a new run.
 
-    A truncated or altered one is named in a warning, and the one before it is taken.
+    A truncated or altered one is named in a warning, and the one before it is taken. What was
+    written behind a fence of the lease does not count.
 
     Raises:
         DataError: There are checkpoints, but none is whole.
     """
-    steps = committed_steps(run)
-    for step in steps:
+    damaged = []
+    for step, checkpoint in _newest_first(run):
         try:
-            checkpoint = read_checkpoint(run, step)
+            if isinstance(checkpoint, DataError):
+                raise checkpoint
             if not _compared_by_content(checkpoint):
                 with local_copy(checkpoint):
                     pass
         except DataError as error:
             _log.warning("skipping the checkpoint of step %d: %s", step, error)
+            damaged.append(step)
         else:
-            return checkpoint
-    if steps:
+            return dataclasses.replace(checkpoint, verified=True)
+    if damaged:
         raise DataError(
-            f"none of the {len(steps)} checkpoints in {layout.checkpoints_dir(run)} is whole; "
+            f"none of the {len(damaged)} checkpoints in {layout.checkpoints_dir(run)} is whole; "
             "start again with --overwrite or in another run directory"
         )
     return None

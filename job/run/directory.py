@@ -1,7 +1,6 @@
 """A run directory's identity: the configuration and the dataset it was started with."""
 
 import json
-import uuid
 from dataclasses import dataclass
 
 from job import storage
@@ -9,14 +8,15 @@ from job.contract import layout
 from job.contract.configs import TrainConfig, from_dict, to_dict
 from job.contract.errors import ConfigError, DataError, InputMissingError
 from job.dataset.description import Dataset
+from job.run.lease import RunLease
 
 # What may change between attempts without changing what is trained.
 _FREE = frozenset(
     {
-        "data", "run", "resume", "overwrite", "cache_dir", "cache_size_gb", "save_every_steps",
-        "save_every_s", "keep", "eval_every_steps", "log_every_steps", "log_every_s", "log_sync_s",
-        "storage_deadline_s", "exchange", "network_gbps", "peer_timeout_s", "cluster_timeout_s",
-        "xla",
+        "data", "run", "resume", "overwrite", "take_over", "cache_dir", "cache_size_gb",
+        "save_every_steps", "save_every_s", "keep", "eval_every_steps", "log_every_steps",
+        "log_every_s", "log_sync_s", "storage_deadline_s", "exchange", "network_gbps",
+        "peer_timeout_s", "cluster_timeout_s", "xla",
     }
 )  # fmt: skip
 
@@ -32,20 +32,22 @@ class Run:
     classes: tuple[str, ...]
 
 
-def open_run(config: TrainConfig, dataset: Dataset) -> None:
+def open_run(config: TrainConfig, dataset: Dataset, lease: RunLease) -> None:
     """Start a run directory, or make sure that the one there is of the same run.
+
+    A submission deletes what was there once, however often it is restarted.
 
     Raises:
         ConfigError: Another configuration or dataset started it; the difference is in the message.
         DeniedError, InputMissingError: It cannot be written.
     """
-    check_writable(config.run)
     try:
         earlier = load_run(config.run)
     except InputMissingError:
         _write(config, dataset)
         return
-    if config.overwrite:
+    if config.overwrite and not lease.has_overwritten:
+        lease.overwrite()
         delete_run(config.run)
         _write(config, dataset)
         return
@@ -64,17 +66,6 @@ def open_run(config: TrainConfig, dataset: Dataset) -> None:
         )
     if changed:
         _write(config, dataset)
-
-
-def check_writable(run: str) -> None:
-    """Write a file into a run directory and delete it: what saving and retention will need.
-
-    Raises:
-        DeniedError, InputMissingError: It cannot be written, or nothing can be deleted there.
-    """
-    probe = layout.join(run, f".check-{uuid.uuid4().hex[:8]}")
-    storage.write_bytes(probe, b"", if_absent=True)
-    storage.delete(probe)
 
 
 def load_run(run: str) -> Run:
@@ -135,7 +126,7 @@ def _write(config: TrainConfig, dataset: Dataset) -> None:
         "examples": {name: split.examples for name, split in dataset.splits.items()},
     }
     storage.write_bytes(layout.run_dataset_file(config.run), _json(about))
-    kept = to_dict(config) | {"resume": False, "overwrite": False}
+    kept = to_dict(config) | {"resume": False, "overwrite": False, "take_over": False}
     storage.write_bytes(layout.config_file(config.run), _json(kept))
 
 

@@ -181,4 +181,5 @@ class _Content:
 
 def _stat_of(blob: Blob) -> Stat:
     path = f"gs://{blob.bucket.name}/{blob.name}"
-    return Stat(path, int(blob.size), int(blob.generation), blob.crc32c)
+    written_at_s = blob.updated.timestamp() if blob.updated else None
+    return Stat(path, int(blob.size), int(blob.generation), blob.crc32c, written_at_s)

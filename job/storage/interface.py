@@ -35,12 +35,15 @@ class Stat:
 
     `generation` changes with every write of the path (locally: the modification time in ns).
     `crc32c` is GCS's base64 text; None where the storage keeps no checksum.
+    `written_at_s` is when it was written by the storage's own clock, in seconds since 1970: only
+    a difference of two of them means anything here. Listings leave it out.
     """
 
     path: str
     size: int
     generation: int | None = None
     crc32c: str | None = None
+    written_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from job.dataset.description import Dataset
 from job.evaluation.passes import EvaluationResult
 from job.run import checkpoints
 from job.run.checkpoint_writer import CheckpointWriter
+from job.run.lease import RunLease
 from job.storage.run_mirror import RunMirror
 from job.training import evaluation_summary
 from job.training.progress import Progress
@@ -29,7 +30,7 @@ class RunOutput:
         first_step: The step that training goes on from.
         total_steps: The step at which it ends.
         dataset: What is trained on; checkpoints carry its fingerprint.
-        is_chief: Whether this worker writes.
+        lease: Of the run directory; the chief alone has it, and writes.
     """
 
     def __init__(
@@ -39,13 +40,14 @@ class RunOutput:
         first_step: int,
         total_steps: int,
         dataset: Dataset,
-        is_chief: bool,
+        lease: RunLease | None,
     ) -> None:
         self._config = config
+        self._lease = lease
         self._first_step = first_step
         self._total_steps = total_steps
         self._dataset = dataset
-        self._is_chief = is_chief
+        self._is_chief = lease is not None
         self._best = -math.inf
         self._means = StepMeans()
 
@@ -65,19 +67,19 @@ class RunOutput:
                     leader=self._is_chief,
                 )
             )
-            if self._is_chief:
-                self._open_chiefs_outputs(stack, local)
+            if self._lease is not None:
+                self._open_chiefs_outputs(stack, local, self._lease)
             # Only what was opened without an error is closed by __exit__.
             self._exit = stack.pop_all()
         return self
 
-    def _open_chiefs_outputs(self, stack: ExitStack, local: str) -> None:
+    def _open_chiefs_outputs(self, stack: ExitStack, local: str, lease: RunLease) -> None:
         config = self._config
         self._best = checkpoints.best_metric(config.run, "top1")
         self._summaries = Summaries(local, first_step=self._first_step)
         stack.callback(self._summaries.close)
         self._writer = CheckpointWriter(
-            config.run,
+            lease,
             keep=config.keep,
             first_step=self._first_step,
             dataset=self._dataset.fingerprint,

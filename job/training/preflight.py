@@ -20,7 +20,7 @@ from job.contract.exit_codes import ExitCode
 from job.dataset.description import load_dataset
 from job.distributed import gpu_facts
 from job.process.hard_deadline import exit_after
-from job.run import directory
+from job.run import lease
 
 PORT = 2222
 """The port on which workers meet, as the operator and the manifests have it."""
@@ -62,7 +62,7 @@ def _data(config: TrainConfig) -> str:
 
 
 def _run(config: TrainConfig) -> str:
-    directory.check_writable(config.run)
+    lease.check_writable(config.run)
     return f"{config.run} can be written"
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import tensorflow as tf
@@ -31,6 +32,7 @@ from job.model.vgg19 import VGG19
 from job.process.stop_request import StopRequest
 from job.run import checkpoints, directory
 from job.run.checkpoints import CheckpointDir
+from job.run.lease import RunLease, submission_id, take
 from job.training import schedule
 from job.training.loss_scale import LossScale
 from job.training.optimizer import Momentum
@@ -45,19 +47,27 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
 
     Raises:
         PreemptedError: SIGTERM came; a checkpoint of that step is committed.
+        RunHeldError: Somebody else writes into the run directory.
+        LeaseLostError: Somebody else has taken the run directory over.
         DivergedError: The loss is not finite; the newest checkpoint is from before.
         PeerLostError: Another worker died or stalled.
         JobError: Bad settings, data or storage; see `job/contract/errors.py`.
     """
     cluster = cluster_module.read_cluster(environ)
     dataset = load_dataset(config.data)
-    strategy = cluster_module.connect(cluster, config)
-    config.check_replicas(strategy.num_replicas_in_sync)
-    with StopRequest() as stop, naming_lost_peers(cluster):
-        agree(strategy, cluster, {"config": config, "dataset": dataset.identity})
+    with ExitStack() as stack:
+        lease = None
         if cluster.is_chief:
-            directory.open_run(config, dataset)
-        Trainer(config, cluster, dataset, strategy, stop).run()
+            submission = submission_id(environ, cluster.addresses)
+            lease = stack.enter_context(take(config.run, submission, take_over=config.take_over))
+        strategy = cluster_module.connect(cluster, config)
+        config.check_replicas(strategy.num_replicas_in_sync)
+        stop = stack.enter_context(StopRequest())
+        stack.enter_context(naming_lost_peers(cluster))
+        agree(strategy, cluster, {"config": config, "dataset": dataset.identity})
+        if lease is not None:
+            directory.open_run(config, dataset, lease)
+        Trainer(config, cluster, dataset, strategy, stop, lease).run()
     requests = storage.request_counts()
     if cluster.is_chief and requests:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(requests.items()))
@@ -74,12 +84,14 @@ class Trainer:
         dataset: Dataset,
         strategy: tf.distribute.Strategy,
         stop: StopRequest,
+        lease: RunLease | None,
     ) -> None:
         self._config = config
         self._cluster = cluster
         self._dataset = dataset
         self._strategy = strategy
         self._stop = stop
+        self._lease = lease
         self._total_steps = schedule.total_steps(config, dataset.splits["train"].examples)
         self._learning_rate = schedule.learning_rate(config, self._total_steps)
         self._precision = same_precision(config.precision, strategy, cluster)
@@ -124,7 +136,7 @@ class Trainer:
             first_step=first_step,
             total_steps=self._total_steps,
             dataset=self._dataset,
-            is_chief=self._cluster.is_chief,
+            lease=self._lease,
         ) as self._output:
             self._say_hello(first_step)
             if restored and self._evaluation_due(first_step) and not restored.manifest.metrics:
@@ -158,6 +170,8 @@ class Trainer:
         saved_at, overdue = time.monotonic(), False
         for step in range(first_step, self._total_steps):
             result = self._take_step(step, batches)
+            if self._lease is not None:
+                self._lease.raise_if_lost()
             done = step + 1
             if result.leave:
                 self._save(done, {}, best=False)

@@ -18,7 +18,8 @@ def config_hash(config: Any) -> str:
     """Hash a job's configuration without its output: the same hash trains the same model."""
     values = dataclasses.asdict(config)
     for name in (
-        "run", "output", "resume", "overwrite", "cache_dir", "cache_size_gb", "storage_deadline_s",
+        "run", "output", "resume", "overwrite", "take_over", "cache_dir", "cache_size_gb",
+        "storage_deadline_s",
     ):  # fmt: skip
         values.pop(name, None)
     return _short_hash(values, 12)

@@ -7,12 +7,13 @@ however late it arrives. `job/run/lease.py` takes, keeps and checks leases by th
 """
 
 import dataclasses
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
-from job.contract.errors import DataError
+from msgspec import Meta
+
+from job.contract import schema
+from job.contract.schema import Count, Word
 
 FORMAT = 1
 HEARTBEAT_S = 30.0
@@ -24,6 +25,7 @@ SUBMISSION_VARIABLE = "SUBMISSION_ID"
 NOTHING = -1
 """The last step of a fence behind which nothing counts: that of --overwrite."""
 _FENCES_KEPT = 32
+_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class Owner:
         started: Tells it from a later process of the same number.
     """
 
-    host: str
-    pid: int
-    pod: str = ""
-    place: str = ""
-    started: str = ""
+    host: Word
+    pid: Count
+    pod: Word = ""
+    place: Word = ""
+    started: Word = ""
 
     def __str__(self) -> str:
         where = f"pod {self.pod}" if self.pod else f"host {self.host}"
@@ -56,9 +58,9 @@ class Fence:
     `overwritten_by` names the submission that wanted it so by --overwrite.
     """
 
-    number: int
-    last_step: int
-    overwritten_by: str = ""
+    number: Count
+    last_step: Annotated[int, Meta(ge=NOTHING, le=2**53 - 1)]
+    overwritten_by: Word = ""
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,17 @@ class Lease:
         beats: Signs of life so far; changing it makes each of them a change of the file.
         released: Whether the owner gave it back.
         fences: The newest ones, by rising number.
+        format: Of this file.
     """
 
-    number: int
+    number: Count
     owner: Owner
-    submission: str
-    attempt: int = 1
-    beats: int = 0
+    submission: Word
+    attempt: Count = 1
+    beats: Count = 0
     released: bool = False
     fences: tuple[Fence, ...] = ()
+    format: int = FORMAT
 
     def counts(self, number: int, step: int) -> bool:
         """Whether what the writer of that number wrote of a step counts."""
@@ -97,63 +101,12 @@ class Lease:
 
     def to_json(self) -> bytes:
         """Write the content of lease.json."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1).encode() + b"\n"
+        return schema.write(self)
 
 
-def parse(data: bytes, path: str) -> Lease:
-    """Read the content of lease.json.
-
-    Args:
-        data: The content.
-        path: Where it is from, for the message.
-
-    Raises:
-        DataError: It is no lease, whatever else it is.
-    """
-    try:
-        content = _mapping(json.loads(data))
-        owner = _mapping(content["owner"])
-        return Lease(
-            number=_integer(content["number"]),
-            owner=Owner(
-                _text(owner["host"]),
-                _integer(owner["pid"]),
-                *(_text(owner.get(name, "")) for name in ("pod", "place", "started")),
-            ),
-            submission=_text(content["submission"]),
-            attempt=_integer(content["attempt"]),
-            beats=_integer(content["beats"]),
-            released=content["released"] is True,
-            fences=tuple(_fence(_mapping(fence)) for fence in content["fences"]),
-        )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error!r}") from error
-
-
-def _fence(content: Mapping[str, Any]) -> Fence:
-    return Fence(
-        _integer(content["number"]),
-        _integer(content["last_step"]),
-        _text(content.get("overwritten_by", "")),
-    )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r:.40} is no object")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{value!r:.40} is no whole number")
-    return value
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError(f"{value!r:.40} is no text")
-    return value
+def parse(content: bytes, path: str) -> Lease:
+    """Read the content of lease.json, which is from `path`; DataError if it is none."""
+    return schema.read(content, Lease, what=path, formats=(FORMAT,), max_bytes=_LARGEST)
 
 
 def refusal(run: str, lease: Lease | None, age_s: float, stale_s: float = STALE_S) -> str:

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import tensorflow as tf
@@ -137,27 +137,44 @@ class CheckpointWriter:
     def _write(self, manifest: Manifest, tensors: Mapping[str, tf.Tensor], best: bool) -> None:
         step = manifest.step
         target = layout.checkpoint_dir(self._run, step)
-        self._lease.check()
-        if step in self._damaged:
-            atomic_folder.delete_folder(target, layout.MANIFEST_FILE)
-            self._damaged.discard(step)
         # An earlier attempt may have committed this step: the same bits, since steps are exact.
-        if not storage.exists(layout.manifest_file(target)):
-            _commit(target, manifest, tensors)
-            self._undo_if_lost(target)
+        while not self._is_there(step, target):
+            try:
+                names = _commit(target, manifest, tensors)
+            except PreconditionError:
+                continue  # By an attempt that lives on; what it writes now may not count.
+            self._withdraw_if_lost(target, names)
         self._own.add(step)
         if best:
             content = json.dumps({"step": step, "metrics": manifest.metrics}, indent=1)
             storage.write_bytes(layout.best_file(self._run), content.encode())
         self._delete_old()
 
-    def _undo_if_lost(self, target: str) -> None:
-        """Take a checkpoint back that was committed after the lease was lost."""
+    def _is_there(self, step: int, target: str) -> bool:
+        """Whether a step is committed; what stands there and does not count is deleted."""
+        self._lease.check()
+        try:
+            content = storage.read_bytes(layout.manifest_file(target))
+        except InputMissingError:
+            return False
+        writer = _writer_of(content)
+        if step not in self._damaged and writer is not None and self._lease.counts(writer, step):
+            return True
+        atomic_folder.delete_folder(target, layout.MANIFEST_FILE)
+        self._damaged.discard(step)
+        return False
+
+    def _withdraw_if_lost(self, target: str, names: Collection[str]) -> None:
+        """Take a checkpoint back that was committed when the lease was lost already."""
         try:
             self._lease.check()
         except LeaseLostError:
-            if _writer_of(target) == self._lease.number:
-                atomic_folder.delete_folder(target, layout.MANIFEST_FILE)
+            atomic_folder.withdraw_folder(
+                target,
+                layout.MANIFEST_FILE,
+                names,
+                lambda content: _writer_of(content) == self._lease.number,
+            )
             raise
 
     def _delete_old(self) -> None:
@@ -172,12 +189,11 @@ class CheckpointWriter:
                 self._own.discard(step)
 
 
-def _writer_of(target: str) -> int | None:
-    """Read which lease a checkpoint was written under; None if there is none."""
+def _writer_of(manifest: bytes) -> int | None:
+    """Read which lease a checkpoint was written under; None if the manifest cannot be read."""
     try:
-        content = json.loads(storage.read_bytes(layout.manifest_file(target)))
-        return int(content["writer"])
-    except (InputMissingError, ValueError, KeyError, TypeError):
+        return int(json.loads(manifest).get("writer", 0))
+    except (ValueError, TypeError, AttributeError):
         return None
 
 
@@ -191,11 +207,14 @@ def _yield_to_training() -> None:
             os.nice(_LOWER_PRIORITY)
 
 
-def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -> None:
-    """Write a checkpoint, unless an attempt that still lives commits the same step first.
+def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -> Collection[str]:
+    """Write a checkpoint and give the names of its files.
 
     A bucket has no rename that would keep the files of two attempts apart, so each has its own
     names there, and the manifest says whose files count.
+
+    Raises:
+        PreconditionError: Another attempt has committed the same step first.
     """
     remote = storage.is_remote(target)
     prefix = f"{PREFIX}-{uuid.uuid4().hex[:8]}" if remote else PREFIX
@@ -211,11 +230,11 @@ def _commit(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) -
         try:
             atomic_folder.commit_folder(folder, target, layout.MANIFEST_FILE, content)
         except PreconditionError:
-            _log.info("%s was committed by another attempt meanwhile", target)
             for name in files if remote else ():
                 storage.delete(layout.join(target, name))
-            return
+            raise
     storage.write_bytes(layout.join(target, STATE_FILE), _state_file(prefix))
+    return files
 
 
 def write_tensors(

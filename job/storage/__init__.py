@@ -119,9 +119,13 @@ def upload(
     return _backend(path).upload(local_file, path, condition)
 
 
-def delete(path: str) -> None:
-    """Remove a file; one that is already gone is no error."""
-    _backend(path).delete(path)
+def delete(path: str, *, if_generation_match: int | None = None) -> None:
+    """Remove a file, of that generation alone if one is given; a file already gone is no error.
+
+    Raises:
+        PreconditionError: It is of another generation.
+    """
+    _backend(path).delete(path, if_generation_match)
 
 
 def open_for_reading(path: str) -> BinaryIO:

@@ -10,12 +10,12 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from job import storage
 from job.contract import layout
-from job.storage.interface import PreconditionError
+from job.storage.interface import NotFoundError, PreconditionError
 from job.storage.local import errors_of
 
 _PARTIAL = ".partial"
@@ -99,6 +99,38 @@ def delete_folder(target: str, manifest_name: str) -> None:
         storage.delete(stat.path)
     if not storage.is_remote(target):
         shutil.rmtree(target, ignore_errors=True)
+
+
+def withdraw_folder(
+    target: str, manifest_name: str, names: Iterable[str], is_ours: Callable[[bytes], bool]
+) -> None:
+    """Take back what this attempt has committed, and nothing that another one has put there since.
+
+    Args:
+        target: The committed folder.
+        manifest_name: Name of its manifest.
+        names: The other files that this attempt has put there.
+        is_ours: Says by a manifest's content whether it is this attempt's.
+    """
+    if storage.is_remote(target):
+        _withdraw_remote(layout.join(target, manifest_name), is_ours)
+        for name in names:
+            storage.delete(layout.join(target, name))
+        return
+    parent, name = os.path.split(target.rstrip("/"))
+    aside = os.path.join(parent, f".{name}.{uuid.uuid4().hex}{_PARTIAL}")
+    with contextlib.suppress(FileNotFoundError, NotFoundError), errors_of(target):
+        os.rename(target, aside)
+        if not is_ours(storage.read_bytes(os.path.join(aside, manifest_name))):
+            os.rename(aside, target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _withdraw_remote(manifest: str, is_ours: Callable[[bytes], bool]) -> None:
+    with contextlib.suppress(NotFoundError, PreconditionError):
+        generation = storage.stat(manifest).generation
+        if is_ours(storage.read_bytes(manifest, generation=generation)):
+            storage.delete(manifest, if_generation_match=generation)
 
 
 def delete_stale_staging(parent: str) -> None:

@@ -100,12 +100,16 @@ class GcsStorage:
             content = _Content(file, size, storage_checksum.of_file(local_file))
             return self._write(path, content, if_generation_match)
 
-    def delete(self, path: str) -> None:
-        """Remove an object; one that is already gone is no error."""
+    def delete(self, path: str, if_generation_match: int | None = None) -> None:
+        """Remove an object, of that generation alone if given; one already gone is no error."""
         blob = self._blob(path)
         # A retry whose first answer was lost finds nothing; that is what was asked for.
         with contextlib.suppress(NotFoundError), self._policy.errors_of(path, Operation.DELETE):
-            blob.delete(retry=self._policy.retry(path), timeout=self._policy.patience.timeout)
+            blob.delete(
+                if_generation_match=if_generation_match,
+                retry=self._policy.retry(path),
+                timeout=self._policy.patience.timeout,
+            )
 
     def request_counts(self) -> dict[str, int]:
         """Return the requests sent so far, by kind: list, stat, read, write, delete."""

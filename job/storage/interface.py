@@ -103,8 +103,8 @@ class Backend(Protocol):
         """Return the requests sent so far, by kind: list, stat, read, write, delete."""
         ...
 
-    def delete(self, path: str) -> None:
-        """Remove a file; one that is already gone is no error."""
+    def delete(self, path: str, if_generation_match: int | None = None) -> None:
+        """Remove a file, of that generation alone if one is given; one already gone is no error."""
         ...
 
     def close(self) -> None:

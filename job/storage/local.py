@@ -69,10 +69,15 @@ class LocalStorage:
                 path, lambda file: shutil.copyfileobj(source, file, 1 << 20), if_generation_match
             )
 
-    def delete(self, path: str) -> None:
-        """Remove a file; one that is already gone is no error."""
+    def delete(self, path: str, if_generation_match: int | None = None) -> None:
+        """Remove a file, of that generation alone if one is given; one already gone is no error."""
         with contextlib.suppress(NotFoundError), errors_of(path):
-            os.remove(path)
+            if if_generation_match is None:
+                os.remove(path)
+                return
+            with _folder_lock(os.path.dirname(path) or "."):
+                _check_generation(path, os.stat(path).st_mtime_ns, if_generation_match)
+                os.remove(path)
 
     def request_counts(self) -> dict[str, int]:
         """Local files take no requests."""
@@ -138,14 +143,16 @@ def _commit_of(if_generation_match: int | None) -> Callable[[str, str], None]:
     def replace_if_unchanged(temporary: str, path: str) -> None:
         with _folder_lock(os.path.dirname(path) or "."):
             found = os.stat(path).st_mtime_ns if os.path.exists(path) else ABSENT
-            if found != if_generation_match:
-                raise PreconditionError(
-                    f"{path} has changed: generation {found}, expected {if_generation_match}"
-                )
+            _check_generation(path, found, if_generation_match)
             _make_newer(temporary, found)
             os.replace(temporary, path)
 
     return replace_if_unchanged
+
+
+def _check_generation(path: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise PreconditionError(f"{path} has changed: generation {found}, expected {expected}")
 
 
 def _make_newer(temporary: str, generation: int) -> None:

@@ -32,6 +32,7 @@ from job.distributed.exchange_plan import Link, plan_exchange
 from job.model import precision
 from job.model.vgg19 import VGG19
 from job.run.checkpoint_writer import CheckpointWriter
+from job.run.lease import take
 from job.training.optimizer import Momentum
 from job.training.step import TrainStep
 from tests.storage_fixtures import make_bucket, run_emulator
@@ -107,7 +108,9 @@ def main() -> None:
     for _ in range(arguments.usual_steps):
         training.step()
     with run_directories(local=arguments.local) as runs:
-        writers = {name: CheckpointWriter(run, keep=1) for name, run in runs.items()}
+        writers = {
+            name: CheckpointWriter(take(run, "benchmark"), keep=1) for name, run in runs.items()
+        }
         rounds: dict[str, list[Round]] = {name: [] for name in runs}
         for number in range(arguments.rounds):
             for name, writer in writers.items():

@@ -52,7 +52,11 @@ from job.prediction.task import PredictTask
 from job.process.stop_request import StopRequest
 from job.run import directory
 from job.run.checkpoint_writer import CheckpointWriter
+<<<<<<< HEAD
 from job.serving.exporter import export
+=======
+from job.run.lease import take
+>>>>>>> 69bd69f (Fence every commit of a checkpoint by the lease; nothing of a dead attempt stands in the way)
 from job.serving.model_files import read_facts
 from tests.job.trained_run import make_dataset
 from tests.storage_fixtures import make_bucket, run_emulator
@@ -161,10 +165,11 @@ def _export(network: VGG19, classes: list[str], folder: Path, output: str) -> No
         shutil.rmtree(folder / name, ignore_errors=True)
     dataset = make_dataset(folder / "dataset", (1,), classes)
     run = str(folder / "run")
-    directory.open_run(TrainConfig(data=dataset.path, run=run), dataset)
-    writer = CheckpointWriter(run, keep=1)
-    writer.save(1, network.variables_by_name, metrics={}, best=True)
-    writer.close()
+    with take(run, "benchmark") as lease:
+        directory.open_run(TrainConfig(data=dataset.path, run=run), dataset, lease)
+        writer = CheckpointWriter(lease, keep=1)
+        writer.save(1, network.variables_by_name, metrics={}, best=True)
+        writer.close()
     export(ExportConfig(run=run, output=output))
     shutil.rmtree(folder / "run")
 

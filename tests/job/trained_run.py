@@ -17,6 +17,7 @@ from job.dataset.tfrecord import ImageExample, ShardWriter, encode_example
 from job.model.vgg19 import VGG19
 from job.run import directory
 from job.run.checkpoint_writer import CheckpointWriter
+from job.run.lease import take
 
 CLASSES = ("apple_pie", "baklava", "churros", "donuts", "edamame", "falafel", "gyoza")
 WIDTH = 0.05
@@ -94,14 +95,15 @@ def make_run(
         run=run,
         **{"head": "gap", "image_size_px": 32, "width_multiplier": WIDTH} | settings,
     )
-    directory.open_run(config, dataset)
-    writer = CheckpointWriter(run, keep=99)
-    for step in steps:
-        network = make_network(config, dataset, seed=step)
-        weights = network.variables_by_name["vgg_19/fc8/weights"]
-        weights.assign(weights * weights_scale)
-        writer.save(step, network.variables_by_name, metrics={"top1": 0.5}, best=step == best)
-    writer.close()
+    with take(run, "test") as lease:
+        directory.open_run(config, dataset, lease)
+        writer = CheckpointWriter(lease, keep=99)
+        for step in steps:
+            network = make_network(config, dataset, seed=step)
+            weights = network.variables_by_name["vgg_19/fc8/weights"]
+            weights.assign(weights * weights_scale)
+            writer.save(step, network.variables_by_name, metrics={"top1": 0.5}, best=step == best)
+        writer.close()
     return run
 
 

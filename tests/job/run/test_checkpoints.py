@@ -1,5 +1,6 @@
 """Checkpoints: committed whole, recognised when damaged, kept and deleted as promised."""
 
+import contextlib
 import json
 import logging
 import os
@@ -7,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +20,10 @@ from hypothesis import strategies as st
 
 from job import storage
 from job.contract import layout
-from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.contract.errors import ConfigError, DataError, InputMissingError, LeaseLostError
 from job.run import checkpoints
 from job.run.checkpoint_writer import CheckpointWriter
+from job.run.lease import take
 
 NAMES = ("vgg_19/fc8/weights", "vgg_19/fc8/biases")
 
@@ -31,13 +35,19 @@ def make_variables(value: float = 0.0) -> dict[str, tf.Variable]:
     }
 
 
+@contextlib.contextmanager
+def writing(run: str, submission: str = "test", **options: Any) -> Iterator[CheckpointWriter]:
+    with take(run, submission) as lease:
+        writer = CheckpointWriter(lease, **options)
+        yield writer
+        writer.close()
+
+
 def save_steps(run: str, *steps: int, keep: int = 99, best: tuple[int, ...] = ()) -> None:
-    writer = CheckpointWriter(
-        run, keep=keep, first_step=max([0, *checkpoints.committed_steps(run)])
-    )
-    for step in steps:
-        writer.save(step, make_variables(step), metrics={"top1": step / 100}, best=step in best)
-    writer.close()
+    first_step = max([0, *checkpoints.committed_steps(run)])
+    with writing(run, keep=keep, first_step=first_step) as writer:
+        for step in steps:
+            writer.save(step, make_variables(step), metrics={"top1": step / 100}, best=step in best)
 
 
 @pytest.fixture
@@ -58,15 +68,14 @@ def test_a_snapshot_holds_the_values_of_its_moment(run):
     """What training does to a variable after `save` is not in the checkpoint."""
     variables = make_variables(1.0)
     slots = {name: tf.Variable(tf.zeros(v.shape)) for name, v in variables.items()}
-    writer = CheckpointWriter(run, keep=1)
-    writer.save(1, variables)
-    for name, variable in variables.items():
-        tf.raw_ops.ResourceApplyMomentum(
-            var=variable.handle, accum=slots[name].handle, lr=1.0,
-            grad=tf.ones(variable.shape), momentum=0.9,
-        )  # fmt: skip
-        variable.assign_add(tf.ones(variable.shape))
-    writer.close()
+    with writing(run, keep=1) as writer:
+        writer.save(1, variables)
+        for name, variable in variables.items():
+            tf.raw_ops.ResourceApplyMomentum(
+                var=variable.handle, accum=slots[name].handle, lr=1.0,
+                grad=tf.ones(variable.shape), momentum=0.9,
+            )  # fmt: skip
+            variable.assign_add(tf.ones(variable.shape))
     restored = make_variables()
     checkpoints.load_variables(checkpoints.find_checkpoint(run, "latest"), restored)
     np.testing.assert_array_equal(restored[NAMES[0]].numpy(), np.ones([3, 2]))
@@ -76,14 +85,13 @@ def test_a_snapshot_holds_the_values_of_its_moment(run):
 def test_writing_yields_to_training(run):
     """The thread that writes has a lower priority, and nothing else in the process has."""
     before = os.getpriority(os.PRIO_PROCESS, os.getpid())
-    writer = CheckpointWriter(run, keep=1)
-    writer.save(1, make_variables())
-    writer.wait()
-    priorities = {
-        thread.name: os.getpriority(os.PRIO_PROCESS, thread.native_id)
-        for thread in threading.enumerate()
-    }
-    writer.close()
+    with writing(run, keep=1) as writer:
+        writer.save(1, make_variables())
+        writer.wait()
+        priorities = {
+            thread.name: os.getpriority(os.PRIO_PROCESS, thread.native_id)
+            for thread in threading.enumerate()
+        }
     assert priorities.pop("checkpoint_0") == min(19, before + 10)
     assert set(priorities.values()) == {before}
 
@@ -126,9 +134,8 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(run, da
         assert checkpoints.newest_whole(run).step == 10
     if (name, damage) != ("MANIFEST.json", Path.unlink):  # Without it there is no checkpoint.
         assert "step 20" in caplog.text
-    save_steps_after = CheckpointWriter(run, keep=5, first_step=10)
-    save_steps_after.save(20, make_variables(20))
-    save_steps_after.close()
+    with writing(run, keep=5, first_step=10) as writer:
+        writer.save(20, make_variables(20))
     assert checkpoints.newest_whole(run).step == 20
 
 
@@ -182,7 +189,8 @@ def test_no_manifest_content_causes_a_traceback(tmp_path, content):
 _SAVE_FOR_EVER = """
 import sys, tensorflow as tf
 from job.run.checkpoint_writer import CheckpointWriter
-writer = CheckpointWriter(sys.argv[1], keep=2)
+from job.run.lease import take
+writer = CheckpointWriter(take(sys.argv[1], "killed"), keep=2)
 for step in range(1, 10_000):
     value = {"vgg_19/fc8/weights": tf.fill([300, 300], float(step))}
     writer.save(step, {name: tf.Variable(v) for name, v in value.items()})
@@ -204,32 +212,35 @@ def test_killed_at_any_moment_the_newest_committed_checkpoint_is_whole(run):
         restored = {NAMES[0]: tf.Variable(tf.zeros([300, 300]))}
         checkpoints.load_variables(checkpoints.read_checkpoint(run, step), restored)
         assert set(restored[NAMES[0]].numpy().ravel()) == {float(step)}
-    CheckpointWriter(run, keep=2).close()
+    with writing(run, keep=2):
+        pass
     assert not [n for n in os.listdir(layout.checkpoints_dir(run)) if n.endswith(".partial")]
 
 
-def test_two_attempts_that_save_the_same_step_in_a_bucket_leave_one_whole_checkpoint(
+def test_an_attempt_that_is_succeeded_while_it_saves_leaves_nothing_in_the_way(
     faulty_bucket, proxy
 ):
-    """Whoever is first, whatever the other does meanwhile; the loser takes its files away."""
+    """Whatever the two do to the same step meanwhile, one whole checkpoint is there."""
     proxy.strict = True
     run = f"{faulty_bucket}/run"
-    writers = [CheckpointWriter(run, keep=9) for _ in range(2)]
     for step in (1, 2, 3):
-        for number, writer in enumerate(writers):
+        leases = []
+        writers = []
+        for number in range(2):
+            leases.append(take(run, "one"))
+            writers.append(CheckpointWriter(leases[-1], keep=9))
             values = tf.fill([1700, 1700], float(number))  # More than one request takes.
-            writer.save(step, {NAMES[0]: tf.Variable(values)})
-        for writer in writers:
-            writer.wait()
-    for writer in writers:
-        writer.close()
-    for step in (1, 2, 3):
+            writers[-1].save(step, {NAMES[0]: tf.Variable(values)})
+        with contextlib.suppress(LeaseLostError):
+            writers[0].close()
+        writers[1].close()
+        for lease in leases:
+            lease.close()
         restored = {NAMES[0]: tf.Variable(tf.zeros([1700, 1700]))}
-        checkpoint = checkpoints.read_checkpoint(run, step)
+        checkpoint = checkpoints.newest_whole(run)
+        assert checkpoint.step == step
         checkpoints.load_variables(checkpoint, restored)
         assert len(set(restored[NAMES[0]].numpy().ravel())) == 1
-        names = {stat.path.rpartition("/")[2] for stat in storage.list_files(checkpoint.path)}
-        assert names == {*checkpoint.manifest.files, "MANIFEST.json", "checkpoint"}
 
 
 def test_in_a_bucket_the_newest_whole_checkpoint_is_known_without_reading_it(bucket):
@@ -238,7 +249,7 @@ def test_in_a_bucket_the_newest_whole_checkpoint_is_known_without_reading_it(buc
     save_steps(run, 10, 20)
     storage.reconnect()
     assert checkpoints.newest_whole(run).step == 20
-    assert storage.request_counts()["read"] == 1  # The manifest.
+    assert storage.request_counts()["read"] == 2  # The lease and the manifest.
     (index,) = (
         stat.path
         for stat in storage.list_files(layout.checkpoint_dir(run, 20))

@@ -52,11 +52,8 @@ from job.prediction.task import PredictTask
 from job.process.stop_request import StopRequest
 from job.run import directory
 from job.run.checkpoint_writer import CheckpointWriter
-<<<<<<< HEAD
-from job.serving.exporter import export
-=======
 from job.run.lease import take
->>>>>>> 69bd69f (Fence every commit of a checkpoint by the lease; nothing of a dead attempt stands in the way)
+from job.serving.exporter import export
 from job.serving.model_files import read_facts
 from tests.job.trained_run import make_dataset
 from tests.storage_fixtures import make_bucket, run_emulator

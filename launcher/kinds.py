@@ -6,6 +6,7 @@ module compares a kind's name. To add a kind, add it here, read its objects in
 `launcher/observe/reading_jobs.py` and fill its skeleton in `launcher/manifests/render.py`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,8 @@ class ClusterKind(Kind):
         controller: What makes its pods.
         queue_framework: How Kueue's configuration calls it.
         queued_by_default: Whether Kueue takes its objects without being told to.
+        made: What it makes for a job, as (kind, pattern of what stands behind the job's name);
+            none where such a name could be another job's as well.
         restart_reason: The reason of the event by which the controller tells of a restart, where
             it counts none itself and deletes the pod that ended; empty where the status counts.
         fails_on_eviction: Whether the whole job fails if one pod is moved off its node
@@ -88,6 +91,7 @@ class ClusterKind(Kind):
     controller: Controller
     queue_framework: str
     queued_by_default: bool
+    made: tuple[tuple[str, str], ...] = ()
     restart_reason: str = ""
     fails_on_eviction: bool = False
 
@@ -95,6 +99,14 @@ class ClusterKind(Kind):
     def plural(self) -> str:
         """Its objects in a sentence: TFJobs."""
         return f"{self.resource.kind}s"
+
+    def makes(self, job: str, what: str, name: str) -> bool:
+        """Whether the controller gives that name to an object that it makes for a job.
+
+        Another job may well begin with the same letters: `first-r1` is not of `first`.
+        """
+        suffix = dict(self.made).get(what)
+        return suffix is not None and re.fullmatch(re.escape(job) + suffix, name) is not None
 
     def pods_of(self, job: Job) -> str:
         """Give the selector of a job's pods."""
@@ -121,6 +133,7 @@ TFJOB = ClusterKind(
     controller=Controller(name="the training operator", deployment="training-operator"),
     queue_framework="kubeflow.org/tfjob",
     queued_by_default=False,  # Since Kueue 0.19.
+    made=(("Pod", r"-worker-\d+"), ("Service", r"-worker-\d+")),
     restart_reason="TFJobRestarting",
     fails_on_eviction=True,
 )
@@ -139,6 +152,7 @@ JOBSET = ClusterKind(
     controller=Controller(name="the JobSet controller", deployment="jobset-controller-manager"),
     queue_framework="jobset.x-k8s.io/jobset",
     queued_by_default=True,
+    made=(("Job", "-worker-0"), ("Pod", r"-worker-0-\d+-[a-z0-9]{5}")),
 )
 """Training as a JobSet: all workers start, fail and restart together."""
 

@@ -8,6 +8,7 @@ from launcher.context import Context
 from launcher.errors import NotFoundError, TimedOutError, UnreachableError
 
 if TYPE_CHECKING:
+    from launcher.diagnosis.finding import Finding
     from launcher.observe.prediction_progress import Pace
     from launcher.observe.state import State
 
@@ -77,7 +78,7 @@ def _wait(name: str, context: Context, *, until: str, timeout_s: float) -> int:
                 return 0
             if word in phase.OVER and until != "deleted":
                 finding = diagnose(gather.observe(context.cluster(), name, deep=True))
-                return _end(state, finding.sentence, context)
+                return _end(state, finding, context)
         if time.monotonic() + _EVERY_S > end:
             what = {"done": "over", "running": "running", "deleted": "deleted"}[until]
             raise TimedOutError(f"{name} is not {what} yet; `launcher why {name}` says why")
@@ -103,12 +104,10 @@ def _tell(context: Context, line: str, told: str) -> str:
     return line
 
 
-def _end(state: "State", sentence: str, context: Context) -> int:
-    """Say how it ended and give the code of the cause."""
-    from launcher.diagnosis.crash import first_crash
-
-    context.output.note(sentence)
+def _end(state: "State", finding: "Finding", context: Context) -> int:
+    """Say how it ended and give the code of the cause that is named."""
+    context.output.note(finding.sentence)
     if state.job.succeeded:
         return 0
-    crash = first_crash(state)
-    return crash.exit_code if crash is not None and 0 < crash.exit_code < 256 else 1
+    code = finding.exit_code
+    return code if code is not None and 0 < code < 256 else 1

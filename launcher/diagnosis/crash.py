@@ -1,5 +1,6 @@
 """Which of the workers that ended badly was the first, and what it said."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,17 +66,32 @@ def first_crash(state: State) -> Crash | None:
 
 
 def remembered_crash(state: State) -> Crash | None:
-    """Find how workers of a TFJob ended last, when their pods have been replaced already.
+    """Find how workers ended last whose pods have been replaced already.
 
     The training operator deletes a pod that is to be restarted, and with it all that a kubelet
-    knows of it; but it tells of each in an event.
+    knows of it; but it tells of each in an event. A Job leaves it where it is.
     """
+    if state.replaced:
+        return _of_replaced(state)
     told = [crash for event in state.events if (crash := _told_by_operator(event, state))]
     if not told:
         return None
     newest = told[-1]
     causes = [one for one in told if one.exit_code not in FOLLOW_ON and _together(one, newest)]
     return causes[-1] if causes else newest
+
+
+def _of_replaced(state: State) -> Crash | None:
+    newest = max(map(_finished_at, state.replaced))
+    lately = [pod for pod in state.replaced if newest - _finished_at(pod) <= _ONE_RESTART_S]
+    crash = first_crash(dataclasses.replace(state, pods=tuple(lately), replaced=()))
+    main = crash.pod.main if crash else None
+    return dataclasses.replace(crash, when=main.finished) if crash and main else crash
+
+
+def _finished_at(pod: Pod) -> float:
+    moment = pod.main.finished if pod.main else None
+    return moment.timestamp() if moment else 0.0
 
 
 def _told_by_operator(event: Event, state: State) -> Crash | None:

@@ -1,5 +1,6 @@
 """Pods that were taken away: preempted, drained, evicted, lost with their node."""
 
+from job.contract.exit_codes import ExitCode
 from launcher.diagnosis.finding import Finding, clip, names, quote
 from launcher.observe.state import Pod, State
 
@@ -122,4 +123,5 @@ def graceful_eviction(state: State, gone: list[Pod]) -> Finding:
             + (f" (step {state.checkpoint_step:,})" if state.checkpoint_step is not None else ""),
             "a JobSet survives this: launcher resume --backend jobset",
         ),
+        exit_code=ExitCode.PREEMPTED,
     )

@@ -11,6 +11,7 @@ from launcher.diagnosis import disruption, running
 from launcher.diagnosis.crash import Crash, first_crash, remembered_crash
 from launcher.diagnosis.finding import Finding, clip, names, quote
 from launcher.manifests import quantities, units
+from launcher.observe import phase
 from launcher.observe.state import State
 
 _LATELY_S = 300.0
@@ -77,13 +78,13 @@ def failed(state: State) -> Finding | None:
 
 def _of_prediction(finding: Finding, state: State) -> Finding:
     """Say which tasks failed, and how to do what they left, where training would be resumed."""
-    job, crash = state.job, first_crash(state)
+    job = state.job
     evidence = list(finding.evidence)
     if job.failed_indexes:
         evidence.append(f"failed for good: index {job.failed_indexes} of 0-{job.workers - 1}")
     if done := state.prediction:
         evidence.append(f"{done.images:,} of {done.total_images:,} images are in finished parts")
-    remedy = _PREDICTION_REMEDIES.get(crash.exit_code) if crash else None
+    remedy = _PREDICTION_REMEDIES.get(finding.exit_code or 0)
     mend = [remedy] if remedy else [text for text in finding.mend if "launcher resume" not in text]
     mend.append("do what is missing: launcher predict --resume, with --model, --images and "
                 "--output as before")  # fmt: skip
@@ -126,6 +127,26 @@ def restarting(state: State) -> Finding | None:
     if crash.exit_code == ExitCode.PREEMPTED or disruption.disrupted(crash.pod):
         return disruption.preempted(state) or _crashed(state, crash, spent=False)
     return _crashed(state, crash, spent=False)
+
+
+def tasks_failed(state: State) -> Finding | None:
+    """Tasks have failed for good while others go on."""
+    job = state.job
+    lost = [pod for pod in state.pods if phase.gave_up(job, pod)]
+    if job.over or not job.failed_indexes:
+        return None
+    crash = first_crash(dataclasses.replace(state, pods=tuple(lost)))
+    ended = f": {crash.pod.replica} ended {_how(crash)}" if crash else ""
+    return Finding(
+        situation="tasks-failed",
+        level="warning",
+        sentence=f"index {job.failed_indexes} of {job.name} failed for good{ended}; the other "
+        "tasks go on.",
+        evidence=_crash_evidence(state, crash) if crash else (),
+        mend=(f"see why: launcher logs {job.name} --replica {lost[0].replica}",) if lost else (
+            f"see which pods are left: launcher status {job.name}",),
+        exit_code=crash.exit_code if crash else None,
+    )  # fmt: skip
 
 
 def restarted(state: State) -> Finding | None:
@@ -172,12 +193,7 @@ def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
     over = job.over or not exit_codes.restart_may_help(crash.exit_code)
     if crash.reason == "OOMKilled":
         return _out_of_memory(state, crash)
-    meaning = f" ({exit_codes.meaning(crash.exit_code)})"
-    if crash.exit_code == 1:  # says nothing that the error itself does not say better
-        meaning = "" if crash.said else " (an unexpected error)"
-    said = f": {crash.said}" if crash.said else ""
-    sentence = f"{pod.replica} of {job.name} ended with exit code {crash.exit_code}{meaning}{said}"
-    sentence = sentence.rstrip(".") + "."
+    sentence = f"{pod.replica} of {job.name} ended {_how(crash)}."
     if not over:
         sentence += " It is started again."
     if spent:
@@ -190,7 +206,16 @@ def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
         sentence=sentence,
         evidence=_crash_evidence(state, crash),
         mend=tuple(each.format(name=job.name) for each in mend),
+        exit_code=crash.exit_code,
     )
+
+
+def _how(crash: Crash) -> str:
+    meaning = f" ({exit_codes.meaning(crash.exit_code)})"
+    if crash.exit_code == 1:  # says nothing that the error itself does not say better
+        meaning = "" if crash.said else " (an unexpected error)"
+    said = f": {crash.said}" if crash.said else ""
+    return f"with exit code {crash.exit_code}{meaning}{said}".rstrip(".")
 
 
 def _situation(code: int, *, spent: bool) -> str:
@@ -212,8 +237,7 @@ def _crash_evidence(state: State, crash: Crash) -> tuple[str, ...]:
         lines.append("every worker that is still known ended because of another one")
     # A Job counts failed pods; where none may be started again, none of them was a restart.
     if state.job.restarts and state.job.max_restarts != 0:
-        limit = f" of {state.job.max_restarts}" if state.job.max_restarts is not None else ""
-        lines.append(f"restarts so far: {state.job.restarts}{limit}")
+        lines.append(f"restarts so far: {phase.restarts(state.job)}")
     if state.checkpoint_step is not None:
         lines.append(f"newest checkpoint: step {state.checkpoint_step:,}")
     return tuple(lines)
@@ -240,6 +264,7 @@ def _out_of_memory(state: State, crash: Crash) -> Finding:
             + "; /dev/shm and files in memory count too",
             "or use less: a smaller --global_batch_size, more --accumulate_steps, smaller --shm",
         ),
+        exit_code=crash.exit_code,
     )
 
 

@@ -23,6 +23,8 @@ class Finding:
     sentence: str
     evidence: tuple[str, ...] = ()
     mend: tuple[str, ...] = ()
+    exit_code: int | None = None
+    """Of the process that the sentence is about, if it is about one's end."""
 
 
 def quote(event: Event, state: State) -> str:

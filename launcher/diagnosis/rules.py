@@ -29,6 +29,7 @@ RULES: tuple[Callable[[State], Finding | None], ...] = (
     starting.image_pull,
     starting.container_config,
     starting.volumes,
+    ending.tasks_failed,
     ending.restarting,
     starting.admitted_but_refused,
     disruption.preempted,

@@ -7,7 +7,7 @@ A part that cannot be read (no permission, no metrics, a bucket that does not an
 import dataclasses
 import datetime
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,7 @@ from launcher.api import resources
 from launcher.api.daemon import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.kinds import ClusterKind
-from launcher.observe import capacity, kueue, prediction_progress, reading, run_directory
+from launcher.observe import capacity, events, kueue, prediction_progress, reading, run_directory
 from launcher.observe.run_facts import RunFacts
 from launcher.observe.state import MAIN_CONTAINER, Event, Gang, Job, Pod, State
 
@@ -114,11 +114,9 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     events_read = start(cluster.list_all, resources.EVENTS)
     run_read = start(_run_facts, job)
     kueue_read = start(kueue.look, cluster, job)
-    pods = sorted(
-        (reading.pod(pod) for pod in parts.take("pods", pods_read, [])),
-        key=lambda pod: (pod.attempt, len(pod.replica), pod.replica),
-    )
-    logs_read = {pod.name: start(_tail, cluster, pod) for pod in _telling(pods, deep)}
+    every = [reading.pod(pod) for pod in parts.take("pods", pods_read, [])]
+    pods, replaced = reading.newest(every, job.workers)
+    logs_read = {pod.name: start(_tail, cluster, pod) for pod in _telling(every, deep)}
     unplaced = deep and _lacks_node(job, pods)
     nodes_read = start(capacity.look, cluster) if unplaced else None
     gang_read = start(_gang, cluster, job) if unplaced else None
@@ -128,15 +126,13 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     nodes = parts.take("the nodes", nodes_read, None) if nodes_read else None
     gang = parts.take("the pod group", gang_read, None) if gang_read else None
     facts = parts.take("the run directory", run_read, RunFacts(), within_s=_STORAGE_S)
-    names = {job.name, *(pod.name for pod in pods)}
-    if queued.workload:
-        names.add(queued.workload.name)
-    events = reading.events(raw_events, names, f"{job.name}-")
+    found = events.about(raw_events, kind, job, every, queued.workload)
     return State(
-        job=_with_restarts(job, kind, events),
+        job=_with_restarts(job, kind, found),
         now=datetime.datetime.now(datetime.UTC),
-        pods=tuple(pods),
-        events=events,
+        pods=pods,
+        replaced=replaced,
+        events=found,
         workload=queued.workload,
         queue=queued.queue,
         kueue_handles=queued.handles,
@@ -151,12 +147,12 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     )
 
 
-def _with_restarts(job: Job, kind: ClusterKind, events: tuple[Event, ...]) -> Job:
+def _with_restarts(job: Job, kind: ClusterKind, found: tuple[Event, ...]) -> Job:
     """Count the restarts of a job whose controller keeps no number, but tells of each."""
     if not kind.restart_reason:
         return job
-    told = sum(event.count for event in events if event.reason == kind.restart_reason)
-    return dataclasses.replace(job, restarts=told)
+    told = sum(event.count for event in found if event.reason == kind.restart_reason)
+    return dataclasses.replace(job, restarts=told, counted_restarts=told)
 
 
 class _Parts:
@@ -196,11 +192,11 @@ def _gang(cluster: "Cluster", job: Job) -> Gang | None:
     return None
 
 
-def _lacks_node(job: Job, pods: list[Pod]) -> bool:
+def _lacks_node(job: Job, pods: Sequence[Pod]) -> bool:
     return not job.over and any(pod.phase == "Pending" and not pod.node for pod in pods)
 
 
-def _telling(pods: list[Pod], deep: bool) -> list[Pod]:
+def _telling(pods: Sequence[Pod], deep: bool) -> list[Pod]:
     """Choose the pods whose logs may tell something: those that ended badly first."""
     if not deep:
         return []

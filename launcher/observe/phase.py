@@ -30,9 +30,12 @@ def of_job(job: Job, pods: Sequence[Pod]) -> str:
         if job.cancelled:
             return "Cancelled"
         return "Queued" if job.queue else "Suspended"
+    # A task that has failed for good is told of by `why`; it keeps the others from nothing.
+    lost = [pod for pod in pods if gave_up(job, pod)]
+    pods = [pod for pod in pods if pod not in lost]
     if job.condition("Restarting") or any(pod.phase == "Failed" for pod in pods):
         return "Restarting"
-    if running >= job.workers:
+    if running and running >= job.workers - len(lost):
         return "Running"
     done = sum(pod.done for pod in pods)
     if done and running + done >= len(pods):
@@ -62,3 +65,26 @@ def ready(job: Job, pods: Sequence[Pod]) -> str:
         return "-"
     alive = sum(pod.running or pod.done for pod in pods)
     return f"{alive}/{job.workers}"
+
+
+def gave_up(job: Job, pod: Pod) -> bool:
+    """Whether the task of a pod has failed for good while others go on."""
+    index = pod.replica.rpartition("-")[2]
+    ranges = (each.partition("-") for each in job.failed_indexes.split(",") if each)
+    return index.isdecimal() and any(
+        int(first) <= int(index) <= int(last or first) for first, _, last in ranges
+    )
+
+
+def restarts(job: Job) -> str:
+    """Say how often a job was started again, and how often it may be."""
+    if job.max_restarts is None:
+        return f"{job.restarts}"
+    if job.counted_restarts is None:
+        return f"{job.restarts} in all, each task at most {job.max_restarts}"
+    if job.counted_restarts == job.restarts:
+        return f"{job.restarts} of {job.max_restarts}"
+    return (
+        f"{job.restarts}, of which {job.counted_restarts} count towards the {job.max_restarts} "
+        "allowed"
+    )

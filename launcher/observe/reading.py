@@ -26,6 +26,8 @@ from launcher.observe.state import (
 
 Object = dict[str, Any]
 
+_LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
 _INDEX_LABELS = (
     "training.kubeflow.org/replica-index",
     "batch.kubernetes.io/job-completion-index",
@@ -78,6 +80,23 @@ def pod(item: Object) -> Pod:
     )
 
 
+def newest(pods: Iterable[Pod], workers: int) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
+    """Tell the newest pod of every replica from those that it has replaced.
+
+    A Job leaves the pods that failed where they are, beside those that do their work again.
+
+    Args:
+        pods: Pods of one job.
+        workers: How many it has at a time.
+    """
+    ordered = sorted(pods, key=lambda pod: (pod.attempt, pod.created or _LONG_AGO))
+    latest = {pod.replica: pod for pod in ordered}
+    if len(latest) == 1 < workers:  # Of a Job without indexes: none takes another's place.
+        return tuple(ordered), ()
+    current = sorted(latest.values(), key=lambda pod: (len(pod.replica), pod.replica))
+    return tuple(current), tuple(pod for pod in ordered if latest[pod.replica] is not pod)
+
+
 def _container(item: Object, is_init: bool) -> Container:
     state: Object = item.get("state") or {}
     kind = next(iter(state), "")
@@ -126,16 +145,8 @@ def event(item: Object) -> Event:
         message=" ".join((item.get("message") or "").split()),
         count=series.get("count") or item.get("count") or 1,
         last_seen=time(next(filter(None, moments), None)),
+        uid=about.get("uid") or "",
     )
-
-
-def events(items: Iterable[Object], names: Iterable[str], prefix: str) -> tuple[Event, ...]:
-    """Read the events about some objects, or about objects whose name begins with a prefix."""
-    wanted = set(names)
-    found = [event(item) for item in items]
-    mine = [each for each in found if each.name in wanted or each.name.startswith(prefix)]
-    epoch = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-    return tuple(sorted(mine, key=lambda each: each.last_seen or epoch))
 
 
 def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:

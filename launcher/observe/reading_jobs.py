@@ -50,6 +50,7 @@ def jobset(item: Object) -> Job:
         suspended=bool(spec.get("suspend")),
         workers=sum(_jobset_pods(group) for group in groups),
         restarts=int(status.get("restarts") or 0),
+        counted_restarts=int(status.get("restartsCountTowardsMax", status.get("restarts")) or 0),
         max_restarts=(spec.get("failurePolicy") or {}).get("maxRestarts"),
         deadline_s=child.get("activeDeadlineSeconds"),
     )
@@ -72,13 +73,15 @@ def job(item: Object) -> Job:
     spec, status = item["spec"], item.get("status") or {}
     over = [c.since for c in reading.conditions(status) if c.type in _JOB_ENDS and c.true]
     limit = spec.get("backoffLimitPerIndex", spec.get("backoffLimit"))
+    failed = int(status.get("failed") or 0)
     return reading.job(
         item,
         pod_spec=job_pod_spec(item),
         finished=reading.time(status.get("completionTime")) or (over[0] if over else None),
         suspended=bool(spec.get("suspend")),
         workers=int(spec.get("completions") or spec.get("parallelism") or 1),
-        restarts=int(status.get("failed") or 0),
+        restarts=failed,
+        counted_restarts=None if "backoffLimitPerIndex" in spec else failed,
         max_restarts=limit,
         failed_indexes=status.get("failedIndexes") or "",
         deadline_s=spec.get("activeDeadlineSeconds"),

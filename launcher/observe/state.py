@@ -113,6 +113,8 @@ class Event:
     message: str
     count: int = 1
     last_seen: Time | None = None
+    uid: str = ""
+    """Of the very object that it is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,8 @@ class Job:
     run: str = ""
     conditions: tuple[Condition, ...] = ()
     restarts: int = 0
+    counted_restarts: int | None = None
+    """Those of them that the limit is about; None where it is about each task."""
     max_restarts: int | None = None
     failed_indexes: str = ""
     """Tasks of an Indexed Job that have failed for good, as 0,3-5."""
@@ -291,6 +295,9 @@ class State:
     job: Job
     now: Time
     pods: tuple[Pod, ...] = ()
+    """The newest of every replica."""
+    replaced: tuple[Pod, ...] = ()
+    """Pods that are still there although a newer one does their work, the latest last."""
     events: tuple[Event, ...] = ()
     """Events about the job, its pods and what is between them, the latest last."""
     workload: Workload | None = None

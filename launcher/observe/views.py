@@ -33,6 +33,7 @@ def finding_data(finding: Finding) -> dict[str, Any]:
     """Give a finding as plain data."""
     return {
         "situation": finding.situation,
+        "exit_code": finding.exit_code,
         "level": finding.level,
         "sentence": finding.sentence,
         "evidence": list(finding.evidence),
@@ -112,7 +113,7 @@ def fact_rows(state: State) -> list[tuple[str, str]]:
         rows.append(("progress", prediction_text(state.prediction)))
     rows += _training_rows(state.progress, state.checkpoint_step, state.metrics)
     if job.max_restarts is not None and job.restarts:
-        rows.append(("restarts", f"{job.restarts} of {job.max_restarts}"))
+        rows.append(("restarts", phase.restarts(job)))
     return [(name, text) for name, text in rows if text]
 
 

@@ -98,6 +98,39 @@ def jobset(
     }  # fmt: skip
 
 
+def indexed_job(
+    *conditions: Object, tasks: int = 4, failed: int = 0, failed_indexes: str = "",
+    age: float = 600,
+) -> Object:  # fmt: skip
+    status: Object = {"conditions": list(conditions), "failed": failed, "startTime": ago(age - 1)}
+    return {
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": NAME, "namespace": "team", "uid": "job-uid", "creationTimestamp": ago(age),
+            "labels": {labels.JOB: NAME, labels.COMPONENT: "predict"},
+            "annotations": {labels.RUN: RUN},
+        },
+        "spec": {
+            "completionMode": "Indexed", "completions": tasks, "parallelism": tasks,
+            "backoffLimitPerIndex": 6, "template": {"spec": pod_spec(0)},
+        },
+        "status": status | ({"failedIndexes": failed_indexes} if failed_indexes else {}),
+    }  # fmt: skip
+
+
+def task(index: int, letters: str = "abcde", **more: Any) -> Object:
+    """A pod of an Indexed Job; a retry of the same index is another pod beside it."""
+    made = pod(index, gpus=0, **more)
+    made["metadata"] |= {
+        "name": f"{NAME}-{index}-{letters}", "uid": f"pod-{index}-{letters}",
+        "labels": {
+            labels.JOB: NAME, "batch.kubernetes.io/job-name": NAME,
+            "batch.kubernetes.io/job-completion-index": str(index),
+        },
+    }  # fmt: skip
+    return made
+
+
 def pod(
     index: int = 0, *, phase: str = "Running", node: str = "node-a", state: Object | None = None,
     conditions: tuple[Object, ...] = (), gpus: int = 8, age: float = 500,

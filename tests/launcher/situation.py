@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from launcher import kinds
-from launcher.observe import capacity, reading
+from launcher.observe import capacity, events, reading
 from launcher.observe.state import State
-from tests.launcher.shapes import NAME, NOW, Object, progress
+from tests.launcher.shapes import NOW, Object, progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,17 @@ class Situation:
 
     def state(self) -> State:
         """Read the objects as `launcher/observe/gather.py` does."""
-        names = [NAME, *(item["metadata"]["name"] for item in self.pods)]
+        kind = kinds.of_object(self.job["kind"])
+        job = kind.read(self.job)
+        every = [reading.pod(item) for item in self.pods]
+        pods, replaced = reading.newest(every, job.workers)
         seen = capacity.read(self.nodes, [*self.pods, *self.others]) if self.nodes else None
         return State(
-            job=kinds.of_object(self.job["kind"]).read(self.job),
+            job=job,
             now=NOW,
-            pods=tuple(reading.pod(item) for item in self.pods),
-            events=reading.events(self.events, names, f"{NAME}-"),
+            pods=pods,
+            replaced=replaced,
+            events=events.about(self.events, kind, job, every),
             capacity=seen,
             logs={name: tuple(text.splitlines()) for name, text in self.logs.items()},
             **self.more,

@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from launcher import kinds
 from launcher.diagnosis.crash import last_error
 from launcher.diagnosis.rules import diagnose
+from launcher.observe import events as events_of_job
 from launcher.observe import reading
 from launcher.observe.state import State
 from tests.launcher import (
     situations_admission,
     situations_ending,
+    situations_indexed,
     situations_running,
     situations_scheduling,
     situations_starting,
@@ -24,6 +26,7 @@ SITUATIONS = [
     *situations_scheduling.SITUATIONS,
     *situations_starting.SITUATIONS,
     *situations_ending.SITUATIONS,
+    *situations_indexed.SITUATIONS,
     *situations_running.SITUATIONS,
 ]
 
@@ -109,6 +112,6 @@ def test_any_state_gets_a_sentence(pods: list[dict[str, object]], events: list[o
         job=kinds.TFJOB.read(tfjob()),
         now=NOW,
         pods=tuple(reading.pod(item) for item in pods),
-        events=reading.events(events, ["mnist"], "mnist-"),  # type: ignore[arg-type]
+        events=events_of_job.about(events, kinds.TFJOB, kinds.TFJOB.read(tfjob()), ()),
     )
     assert diagnose(state).sentence.endswith(".")

@@ -4,6 +4,9 @@ proxy.faults.append(Fault(status=503, share=0.2))       # a fifth of all request
 proxy.faults.append(Fault(status=403, paths=r"/o\\?"))   # listing is not allowed
 proxy.faults.append(Fault(lose_answer=True, times=1))   # done, but nobody hears of it
 proxy.faults.append(Fault(until=event))                 # requests wait for an event
+proxy.faults.append(Fault(before=replace, times=1))     # something happens just before one
+proxy.faults.append(Fault(without_range=True))          # whole objects instead of parts
+proxy.faults.append(Fault(cut_at=10))                   # connections break after 10 bytes
 proxy.down = True                                       # connections are refused at once
 proxy.strict = True                                     # conditions of large uploads are held
 """
@@ -15,7 +18,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, urlsplit
@@ -28,7 +31,10 @@ _PIECE_BYTES = 64 << 10
 
 @dataclass
 class Fault:
-    """What happens to a share of the requests whose "METHOD /path" matches."""
+    """What happens to a share of the requests whose "METHOD /path" matches.
+
+    `sent_bytes` are all that an answer holds, `honest` whether its Content-Range says so.
+    """
 
     status: int | None = None
     reason: str = "injected"
@@ -40,10 +46,28 @@ class Fault:
     delay_s: float = 0.0
     until: threading.Event | None = None
     bytes_per_s: float | None = None
+    piece_bytes: int = _PIECE_BYTES
+    before: Callable[[], None] | None = None
+    without_range: bool = False
+    without_generation: bool = False
+    shift_range: int = 0
+    cut_at: int | None = None
+    sent_bytes: int | None = None
+    honest: bool = True
     share: float = 1.0
     paths: str = ""
     times: int | None = None
     seen: int = field(default=0, init=False)
+
+    def altered(self, path: str, headers: dict[str, str]) -> str:
+        """Change a request as a proxy on the way might; its path is returned."""
+        if self.without_range:
+            headers.pop("Range", None)
+        first, _, last = headers.get("Range", "").removeprefix("bytes=").partition("-")
+        if self.shift_range and first:
+            shifted = max(0, int(first) + self.shift_range)
+            headers["Range"] = f"bytes={shifted}-{int(last) + self.shift_range if last else ''}"
+        return re.sub(r"&generation=\d+", "", path) if self.without_generation else path
 
 
 class FaultProxy:
@@ -187,7 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
                 for name, value in self.headers.items()
                 if name.lower() not in _HOP_HEADERS
             }
-            answer = self.server.proxy.forward(self.command, self.path, kept, body)
+            if fault.before is not None:
+                fault.before()
+            path = fault.altered(self.path, kept)
+            answer = _shortened(self.server.proxy.forward(self.command, path, kept, body), fault)
             if fault.lose_answer:
                 self.close_connection = True
             else:
@@ -210,11 +237,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if fault.corrupt_body and content:
             content = bytes([content[0] ^ 1]) + content[1:]
-        if fault.cut_body:
-            content = content[: len(content) // 2]
+        if fault.cut_body or (fault.cut_at is not None and fault.cut_at < len(content)):
+            content = content[: len(content) // 2 if fault.cut_at is None else fault.cut_at]
             self.close_connection = True
-        for start in range(0, len(content), _PIECE_BYTES):
-            piece = content[start : start + _PIECE_BYTES]
+        for start in range(0, len(content), fault.piece_bytes):
+            piece = content[start : start + fault.piece_bytes]
             self.wfile.write(piece)
             if fault.bytes_per_s:
                 self.wfile.flush()
@@ -222,6 +249,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Say nothing: `FaultProxy.requests` is the log."""
+
+
+def _shortened(
+    answer: tuple[int, list[tuple[str, str]], bytes], fault: Fault
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Let an answer to a range hold fewer bytes, whether it says so or not."""
+    status, headers, content = answer
+    sent = fault.sent_bytes
+    if status != 206 or sent is None or not 0 < sent < len(content):
+        return answer
+    span = re.compile(r"bytes (\d+)-\d+/")
+
+    def honest(value: str) -> str:
+        return span.sub(lambda m: f"bytes {m[1]}-{int(m[1]) + sent - 1}/", value)
+
+    if fault.honest:
+        headers = [(n, honest(v) if n == "Content-Range" else v) for n, v in headers]
+    return status, headers, content[:sent]
 
 
 def _error(fault: Fault) -> bytes:

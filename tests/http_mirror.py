@@ -3,8 +3,13 @@
 mirror.cut_after = [1000, 0]   # the first answer ends after 1,000 bytes, the second at once
 mirror.ranges = False          # Range is ignored: always the whole file
 mirror.statuses = [503]        # the first request is refused
+mirror.cap = 1000              # an answer to a range holds that much at most
+mirror.shift = 1               # and begins a byte later than asked for
+mirror.trickle_s = 0.1         # between two bytes
+mirror.replacements = [b""]    # before the second request there is another file
 """
 
+import hashlib
 import re
 import threading
 import time
@@ -26,10 +31,21 @@ class Mirror:
         self.headers: dict[str, str] = {}
         self.with_length = True
         self.pause_s = 0.0
+        self.cap = 1 << 30
+        self.shift = 0
+        self.trickle_s = 0.0
+        self.replacements: list[bytes] = []
         self.ranges_asked: list[str | None] = []
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/pretrained.tar.gz"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def replace(self, content: bytes) -> None:
+        """Serve another file from now on, with validators of its own if there were any."""
+        self.content = content
+        tag = hashlib.sha256(content).hexdigest()[:8]
+        self.etag = self.etag and f'"{tag}"'
+        self.last_modified = self.last_modified and f"Tue, 24 Nov 2026 10:00:{len(content) % 60:02}"
 
     def __enter__(self) -> "Mirror":
         self._thread.start()
@@ -55,6 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         mirror = self.server.mirror
         asked = self.headers.get("Range")
+        if mirror.ranges_asked and mirror.replacements:
+            mirror.replace(mirror.replacements.pop(0))
         mirror.ranges_asked.append(asked)
         if mirror.statuses:
             self.send_error(mirror.statuses.pop(0))
@@ -68,9 +86,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else 200)
+        body = mirror.content[start:]
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        self._send_body(mirror.content[start:])
+            start = min(start + mirror.shift, total - 1)
+            body = mirror.content[start : start + mirror.cap]
+            self.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{total}")
+        self._send_body(body)
 
     def _first_byte(self, asked: str | None) -> int:
         mirror = self.server.mirror
@@ -94,7 +115,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         end = mirror.cut_after.pop(0) if mirror.cut_after else len(body)
         time.sleep(mirror.pause_s)
-        self.wfile.write(body[:end])
+        if not mirror.trickle_s:
+            self.wfile.write(body[:end])
+            return
+        for byte in body[:end]:
+            self.wfile.write(bytes([byte]))
+            time.sleep(mirror.trickle_s)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

@@ -20,13 +20,17 @@ from job.contract.errors import (
 from job.downloads.address import shown
 from job.downloads.partial_file import Expected, Origin, PartialFile, check_file
 from job.process.progress_bar import WorkProgress
+from job.storage import content_range
+from job.storage.content_range import ContentRange
+from job.storage.progress_floor import Floor, FloorAdapter, TooSlowError
 
 _LOG = logging.getLogger(__name__)
 _PIECE_BYTES = 128 << 10
 _LONGEST_WAIT_S = 30.0
 _RETRIED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_WORTH_BYTES = 64 << 10
+"""An attempt that brought less brought nothing: the number of attempts is what ends a trickle."""
 _REASONS = {
     "resolve": "its host name cannot be resolved",
     "refused": "the connection is refused",
@@ -41,12 +45,18 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Persistence:
-    """When to give up: after `attempts` in a row that brought no byte. Times in seconds."""
+    """When to give up: after `attempts` in a row that brought next to nothing. Times in seconds."""
 
     attempts: int = 6
     first_wait_s: float = 1.0
     connect_timeout_s: float = 15.0
     read_timeout_s: float = 60.0
+    floor_bytes_per_s: float = 1000.0
+
+    @property
+    def floor(self) -> Floor:
+        """The least that must come, or an attempt counts as broken off."""
+        return Floor(self.floor_bytes_per_s, self.read_timeout_s)
 
 
 class _BrokenOffError(Exception):
@@ -92,12 +102,14 @@ def _complete(part: PartialFile, url: str, expected: Expected, persistence: Pers
     """Ask again and again until the part is whole, or nothing comes any more."""
     failures = 0
     with requests.Session() as session:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, FloorAdapter(persistence.floor))
         while True:
             before = part.size
             try:
                 return _attempt(session, part, url, expected, persistence)
             except _BREAKS as error:
-                failures = 1 if part.size > before else failures + 1
+                failures = 1 if part.size - before >= _WORTH_BYTES else failures + 1
                 if failures >= persistence.attempts:
                     raise _unreachable(url, part.size, error) from error
                 wait_s = min(persistence.first_wait_s * 2 ** (failures - 1), _LONGEST_WAIT_S)
@@ -121,6 +133,8 @@ def _attempt(
     persistence: Persistence,
 ) -> None:
     origin = part.recall(url)
+    if not origin.validator and not expected.sha256:
+        part.start_over()  # Nothing would tell whether the rest is of the same file.
     if part.size and part.size == origin.total:
         return
     # As it is: a server may offer to unpack a .gz on the way.
@@ -158,14 +172,28 @@ def _bring_to_start(part: PartialFile, response: requests.Response, origin: Orig
         part.start_over()
         length = response.headers.get("Content-Length", "")
         return int(length) if length.isdigit() else None
-    span = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    total = int(span[2]) if span and span[2].isdigit() else origin.total
-    if span and span[1] == str(part.size) and origin.total in (None, total):
-        return total
+    span = content_range.parse(response.headers.get("Content-Range", ""))
+    if span and _continues(part, span, response, origin):
+        return origin.total if span.size is None else span.size
     part.start_over()
     raise _BrokenOffError(
         f"the server answers {response.status_code} with Content-Range "
         f"{response.headers.get('Content-Range')!r}"
+    )
+
+
+def _continues(
+    part: PartialFile, span: ContentRange, response: requests.Response, origin: Origin
+) -> bool:
+    """Whether an answer begins where the part ends, and is of the same file."""
+    if span.first is None or span.last is None:
+        return False
+    length = response.headers.get("Content-Length", "")
+    return (
+        span.first == part.size
+        and length in ("", str(span.last + 1 - span.first))
+        and (None in (origin.total, span.size) or origin.total == span.size)
+        and origin.validator in ("", _validator(response))
     )
 
 
@@ -207,7 +235,7 @@ def _unreachable(url: str, size: int, error: Exception) -> StorageUnreachableErr
 def _reason(error: Exception) -> str:
     """Say in a few words what broke; urllib3 wraps the system's words in several layers."""
     text = str(error)
-    if isinstance(error, _BrokenOffError):
+    if isinstance(error, (_BrokenOffError, TooSlowError)):
         return text
     known = (reason for sign, reason in _REASONS.items() if sign in text.lower())
     return next(known, f"the connection broke ({type(error).__name__})")

@@ -99,13 +99,13 @@ class ImageReader:
         while len(self._shards) >= _SHARDS_KEPT:
             oldest = next(iter(self._shards))
             del self._shards[oldest]
-        if storage.stat(path).generation != generation:
-            raise NotFoundError(f"{path} was replaced since the images were listed")
+        _check_generation(storage.stat(path), generation)
         if not storage.is_remote(path):
             return ShardReader(path)
         local = os.path.join(self._scratch.name, "shard")
-        storage.download(path, local)
+        came = storage.download(path, local)
         try:
+            _check_generation(came, generation)
             return ShardReader(local)
         finally:
             os.remove(local)  # What is mapped stays readable.
@@ -114,17 +114,24 @@ class ImageReader:
         archive = self._listing.images
         start, size = entry.place or 0, entry.size or 0
         if archives.is_compressed(archive):
-            data = storage.read_bytes(self._unpacked_archive(), start, start + size)
+            unpacked = self._unpacked_archive(entry.generation)
+            data = storage.read_bytes(unpacked, start, start + size)
         else:
             data = storage.read_bytes(archive, start, start + size, generation=entry.generation)
         if len(data) != size:
             raise RejectedError("damaged", f"{len(data):,} of {size:,} bytes are there")
         return data
 
-    def _unpacked_archive(self) -> str:
+    def _unpacked_archive(self, generation: int | None) -> str:
         with self._lock:
             if not self._unpacked:
+                _check_generation(storage.stat(self._listing.images), generation)
                 path = os.path.join(self._scratch.name, "archive.tar")
                 archives.unpack_gzip(self._listing.images, path)
                 self._unpacked = path
         return self._unpacked
+
+
+def _check_generation(found: storage.Stat, listed: int | None) -> None:
+    if found.generation != listed:
+        raise NotFoundError(f"{found.path} was replaced since the images were listed")

@@ -6,19 +6,27 @@ and all failures are the errors of `job.storage.interface`.
 """
 
 import dataclasses
-import io
 import os
 import re
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from job.contract.errors import ConfigError
-from job.storage.interface import ABSENT, Backend, NotFoundError, Patience, PreconditionError, Stat
+from job.storage.interface import (
+    ABSENT,
+    Backend,
+    ChangedError,
+    NotFoundError,
+    Patience,
+    PreconditionError,
+    Stat,
+)
 from job.storage.local import LocalStorage, errors_of
 
 __all__ = [
     "ABSENT",
+    "ChangedError",
     "NotFoundError",
     "Patience",
     "PreconditionError",
@@ -31,6 +39,7 @@ __all__ = [
     "list_files",
     "open_for_reading",
     "read_bytes",
+    "read_stored",
     "reconnect",
     "request_counts",
     "set_deadline",
@@ -40,7 +49,6 @@ __all__ = [
 ]
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_STREAM_BUFFER_BYTES = 8 << 20
 
 
 def is_remote(path: str) -> bool:
@@ -89,9 +97,17 @@ def read_bytes(
 ) -> bytes:
     """Return the bytes [start, end) of a file, fewer where the file ends earlier.
 
-    With `generation` (of an earlier Stat) of that one only: NotFoundError when it was replaced.
+    With `generation` (of an earlier Stat) of that one only: ChangedError when it was replaced.
     """
     return _backend(path).read_bytes(path, start, end, generation)
+
+
+def read_stored(source: Stat, start: int, end: int) -> bytes:
+    """Return exactly the stored bytes [start, end) of a file as it was when `source` was taken.
+
+    Where `source.encoding` is set they are not yet unpacked. ChangedError if the file was replaced.
+    """
+    return _backend(source.path).read_stored(source, start, end)
 
 
 def write_bytes(
@@ -129,10 +145,15 @@ def delete(path: str, *, if_generation_match: int | None = None) -> None:
 
 
 def open_for_reading(path: str) -> BinaryIO:
-    """Open a file as a seekable stream; a remote one is read in ranges, never whole."""
+    """Open a file as a seekable stream; a remote one is read in ranges, never whole.
+
+    All that is read is of the file that is there now; ChangedError once that is gone.
+    """
     if is_remote(path):
-        raw = _RangedReader(stat(path))
-        return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_STREAM_BUFFER_BYTES))
+        # Imported where it is needed: it uses this interface.
+        from job.storage.stream import open_ranges
+
+        return open_ranges(path)
     with errors_of(path):
         return open(path, "rb")
 
@@ -185,34 +206,3 @@ def _gcs() -> Backend:
         if _remote is None:
             _remote = GcsStorage(_patience)
         return _remote
-
-
-class _RangedReader(io.RawIOBase):
-    """A remote file as a raw stream: every read is one ranged request."""
-
-    def __init__(self, source: Stat) -> None:
-        self._source = source
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._source.size}
-        self._position = max(0, origin[whence] + offset)
-        return self._position
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        end = min(self._position + len(buffer), self._source.size)
-        if end <= self._position:
-            return 0
-        data = read_bytes(self._source.path, self._position, end)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)

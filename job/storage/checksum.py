@@ -11,6 +11,22 @@ from job.storage.gcs_retry import DamagedTransferError
 _READ_BYTES = 1 << 20
 
 
+class Running:
+    """The checksum of content that comes piece by piece."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def add(self, data: bytes) -> None:
+        """Take the next piece in."""
+        self._value = google_crc32c.extend(self._value, data)
+
+    @property
+    def text(self) -> str:
+        """The checksum of all pieces so far."""
+        return _base64(self._value)
+
+
 def of_bytes(data: bytes) -> str:
     """Return the checksum of `data`."""
     return _base64(google_crc32c.value(data))
@@ -18,11 +34,11 @@ def of_bytes(data: bytes) -> str:
 
 def of_file(local_file: str) -> str:
     """Return the checksum of a local file's content."""
-    checksum = 0
+    checksum = Running()
     with open(local_file, "rb") as file:
         while data := file.read(_READ_BYTES):
-            checksum = google_crc32c.extend(checksum, data)
-    return _base64(checksum)
+            checksum.add(data)
+    return checksum.text
 
 
 def in_headers(headers: Mapping[str, str]) -> str | None:

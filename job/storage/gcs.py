@@ -5,23 +5,26 @@ import functools
 import io
 import mimetypes
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
 from google.cloud.storage import Blob
 
 from job.storage import checksum as storage_checksum
+from job.storage import content_encoding
 from job.storage import local as storage_local
 from job.storage.gcs_media import MediaReader
 from job.storage.gcs_names import split, split_file
 from job.storage.gcs_retry import DamagedTransferError, Operation, Policy
 from job.storage.gcs_session import RequestCounts, connect, identity
 from job.storage.interface import ABSENT, NotFoundError, Patience, Stat
+from job.storage.progress_floor import Floor
 
-_LISTED = "items(name,size,generation,crc32c),nextPageToken"
+_LISTED = "items(name,size,generation,crc32c,contentEncoding),nextPageToken"
 # The client keeps one chunk in memory, and GCS answers each with about 0.2 s of latency.
 _UPLOAD_CHUNK_BYTES = 64 << 20
 _ONE_REQUEST_BYTES = 8 << 20  # the client's own limit
@@ -34,10 +37,10 @@ class GcsStorage:
     def __init__(self, patience: Patience | None = None, *, page_size: int = 1000) -> None:
         self._page_size = page_size
         self._counts = RequestCounts()
-        self._client, session = connect(self._counts)
-        self._policy = Policy(
-            patience or Patience(), functools.partial(identity, session.credentials)
-        )
+        patience = patience or Patience()
+        floor = Floor(patience.floor_bytes_per_s, patience.read_timeout_s)
+        self._client, session = connect(self._counts, floor)
+        self._policy = Policy(patience, functools.partial(identity, session.credentials))
         self._media = MediaReader(self._client, session, self._policy)
 
     def list_files(self, directory: str) -> Iterator[Stat]:
@@ -72,6 +75,10 @@ class GcsStorage:
             return b""
         return self._media.read(path, start, end, generation)
 
+    def read_stored(self, source: Stat, start: int, end: int) -> bytes:
+        """Return exactly the stored bytes [start, end) of the object that `source` describes."""
+        return self._media.read_stored(source, start, end) if end > start else b""
+
     def write_bytes(self, path: str, data: bytes, if_generation_match: int | None) -> Stat:
         """Write a whole file."""
         content = _Content(io.BytesIO(data), len(data), storage_checksum.of_bytes(data))
@@ -86,12 +93,20 @@ class GcsStorage:
                 storage_local.errors_of(local_file),
                 storage_local.atomic_file(local_file, durable=False) as file,
             ):
-                os.truncate(file.fileno(), source.size)
-                self._media.fill(file.fileno(), source)
-                storage_checksum.verify(path, storage_checksum.of_file(file.name), source.crc32c)
+                if not content_encoding.is_packed(path, source.encoding):
+                    self._fetch(source, file.fileno(), file.name)
+                    return source
+                with tempfile.NamedTemporaryFile(dir=os.path.dirname(file.name)) as stored:
+                    self._fetch(source, stored.fileno(), stored.name)
+                    content_encoding.unpack_file(path, cast("BinaryIO", stored), file)
             return source
 
         return self._policy.run(path, Operation.READ, attempt)
+
+    def _fetch(self, source: Stat, descriptor: int, name: str) -> None:
+        os.truncate(descriptor, source.size)
+        self._media.fill(descriptor, source)
+        storage_checksum.verify(source.path, storage_checksum.of_file(name), source.crc32c)
 
     def upload(self, local_file: str, path: str, if_generation_match: int | None) -> Stat:
         """Copy a local file to an object."""
@@ -186,4 +201,11 @@ class _Content:
 def _stat_of(blob: Blob) -> Stat:
     path = f"gs://{blob.bucket.name}/{blob.name}"
     written_at_s = blob.updated.timestamp() if blob.updated else None
-    return Stat(path, int(blob.size), int(blob.generation), blob.crc32c, written_at_s)
+    return Stat(
+        path,
+        int(blob.size),
+        int(blob.generation),
+        blob.crc32c,
+        written_at_s=written_at_s,
+        encoding=blob.content_encoding,
+    )

@@ -17,9 +17,9 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud.storage import Client
 from requests import Response
-from requests.adapters import HTTPAdapter
 
 from job.contract.errors import DeniedError
+from job.storage.progress_floor import Floor, FloorAdapter
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _EMULATOR = "STORAGE_EMULATOR_HOST"
@@ -48,13 +48,13 @@ class RequestCounts:
 
 
 class _CountingSession(AuthorizedSession):  # type: ignore[misc]
-    def __init__(self, credentials: Credentials, counts: RequestCounts) -> None:
+    def __init__(self, credentials: Credentials, counts: RequestCounts, floor: Floor) -> None:
         # Nobody's token cannot be renewed; other tokens are when storage answers 401.
         anonymous = isinstance(credentials, AnonymousCredentials)
         super().__init__(credentials, refresh_status_codes=() if anonymous else (401,))
         self._request_counts = counts
         # The client's default of 10 connections would serialize parallel ranges.
-        adapter = HTTPAdapter(pool_maxsize=_MOST_CONNECTIONS)
+        adapter = FloorAdapter(floor, _MOST_CONNECTIONS)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -64,7 +64,7 @@ class _CountingSession(AuthorizedSession):  # type: ignore[misc]
         return response
 
 
-def connect(counts: RequestCounts) -> tuple[Client, AuthorizedSession]:
+def connect(counts: RequestCounts, floor: Floor) -> tuple[Client, AuthorizedSession]:
     """Return a client and the session it uses.
 
     Credentials are Application Default Credentials of any kind (a key file, a user's login,
@@ -76,7 +76,7 @@ def connect(counts: RequestCounts) -> tuple[Client, AuthorizedSession]:
     # It warns of everything that it does not find, also where nothing is needed.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     credentials = _credentials()
-    session = _CountingSession(credentials, counts)
+    session = _CountingSession(credentials, counts, floor)
     return Client(project=None, credentials=credentials, _http=session), session
 
 

@@ -1,7 +1,9 @@
 """What every storage backend promises: the shape of a stored file, its errors, its operations.
 
 JobError
-├── InputMissingError ── NotFoundError    exit 66: no such file, folder or bucket
+├── InputMissingError
+│   └── NotFoundError                     exit 66: no such file, folder or bucket
+│       └── ChangedError                  exit 66: replaced or deleted while it was read
 ├── DeniedError                           exit 77: the permission that is missing is named
 ├── NoSpaceError                          exit 74: a full disk
 ├── PreconditionError                     exit  2: somebody else's file is at that path
@@ -23,6 +25,18 @@ class NotFoundError(InputMissingError):
     """No file, folder or bucket of that name."""
 
 
+class ChangedError(NotFoundError):
+    """The generation that a reader began with is gone."""
+
+    @classmethod
+    def of(cls, path: str, generation: int) -> "ChangedError":
+        """Name the file and what was read of it so far."""
+        return cls(
+            f"{path} changed while it was read: generation {generation} was replaced or deleted; "
+            "start again once nobody writes it"
+        )
+
+
 class PreconditionError(JobError):
     """A conditional write found something else than it was told to expect."""
 
@@ -34,7 +48,8 @@ class Stat:
     """A stored file as its storage describes it.
 
     `generation` changes with every write of the path (locally: the modification time in ns).
-    `crc32c` is GCS's base64 text; None where the storage keeps no checksum.
+    `crc32c` is GCS's base64 text; None where the storage keeps no checksum. Size and checksum are
+    of the stored bytes; where `encoding` is "gzip", the content is larger.
     `written_at_s` is when it was written by the storage's own clock, in seconds since 1970: only
     a difference of two of them means anything here. Listings leave it out.
     """
@@ -44,6 +59,7 @@ class Stat:
     generation: int | None = None
     crc32c: str | None = None
     written_at_s: float | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,7 @@ class Patience:
     read_timeout_s: float = 60.0
     first_wait_s: float = 0.5
     longest_wait_s: float = 15.0
+    floor_bytes_per_s: float = 1000.0  # A transfer that brings less counts as broken.
     quiet_s: float = 5.0  # An outage is logged when it has lasted this long.
 
     @property
@@ -83,7 +100,15 @@ class Backend(Protocol):
     ) -> bytes:
         """Return the bytes [start, end) of a file, or all from `start` on.
 
-        With `generation`, of that one only: NotFoundError when the file was replaced since.
+        With `generation`, of that one only: ChangedError when the file was replaced since.
+        """
+        ...
+
+    def read_stored(self, source: Stat, start: int, end: int) -> bytes:
+        """Return exactly the stored bytes [start, end) of a file, of the generation in `source`.
+
+        Raises:
+            ChangedError: It was replaced since.
         """
         ...
 

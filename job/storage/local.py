@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from job.contract.errors import DeniedError, NoSpaceError, StorageUnreachableError
-from job.storage.interface import ABSENT, NotFoundError, PreconditionError, Stat
+from job.storage.interface import ABSENT, ChangedError, NotFoundError, PreconditionError, Stat
 
 _PARTIAL = ".partial"
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -45,10 +45,14 @@ class LocalStorage:
     ) -> bytes:
         """Return the bytes [start, end) of a file, or all from `start` on."""
         with errors_of(path), open(path, "rb") as file:
-            if generation not in (None, os.fstat(file.fileno()).st_mtime_ns):
-                raise NotFoundError(f"{path} was replaced: generation {generation} is gone")
+            if generation is not None and generation != os.fstat(file.fileno()).st_mtime_ns:
+                raise ChangedError.of(path, generation)
             file.seek(start)
             return file.read() if end is None else file.read(max(0, end - start))
+
+    def read_stored(self, source: Stat, start: int, end: int) -> bytes:
+        """Return exactly the bytes [start, end) of a file as it was when `source` was taken."""
+        return self.read_bytes(source.path, start, end, source.generation)
 
     def write_bytes(self, path: str, data: bytes, if_generation_match: int | None) -> Stat:
         """Write a whole file."""

@@ -86,6 +86,66 @@ def test_any_line_that_breaks_off_is_mended(
     assert target.read_bytes() == CONTENT
 
 
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    cuts=st.lists(st.integers(0, 6_000), max_size=4),
+    ranges=st.booleans(),
+    honours_if_range=st.booleans(),
+    cap=st.sampled_from([1 << 30, 1_000]),
+    shift=st.sampled_from([0, 0, 1]),
+    etag=st.sampled_from(['"strong"', 'W/"weak"', None]),
+    with_length=st.booleans(),
+    replaced=st.booleans(),
+    known=st.booleans(),
+)
+def test_a_file_that_changes_cut_short_or_sent_whole_is_never_a_mixture(
+    tmp_path_factory: pytest.TempPathFactory,
+    cuts: list[int],
+    ranges: bool,
+    honours_if_range: bool,
+    cap: int,
+    shift: int,
+    etag: str | None,
+    with_length: bool,
+    replaced: bool,
+    known: bool,
+) -> None:
+    """It is the one or the other, or there is one error; a cut that nothing tells of excepted."""
+    old, new = CONTENT[:5_000], CONTENT[5_000:10_001]
+    target = tmp_path_factory.mktemp("breaks") / "file"
+    expected = Expected(len(old), hashlib.sha256(old).hexdigest()) if known else Expected()
+    with Mirror(old) as mirror:
+        mirror.cut_after, mirror.ranges, mirror.cap = list(cuts), ranges, cap
+        mirror.honours_if_range, mirror.shift, mirror.etag = honours_if_range, shift, etag
+        mirror.with_length = with_length
+        mirror.replacements = [new] if replaced else []
+        try:
+            fetch(mirror.url, str(target), expected, Persistence(attempts=9, first_wait_s=0.001))
+        except (StorageUnreachableError, DataError):
+            assert not target.exists()
+            return
+    got = target.read_bytes()
+    if known:
+        assert got == old
+    elif with_length:
+        assert got in (old, new)
+    else:
+        assert old.startswith(got) or new.startswith(got)
+
+
+def test_a_transfer_that_hardly_moves_is_broken_off(mirror: Mirror, target: Path) -> None:
+    """A byte now and then satisfies a timeout for ever."""
+    mirror.trickle_s = 0.01
+    hasty = Persistence(attempts=2, first_wait_s=0.001, read_timeout_s=0.2)
+    with pytest.raises(StorageUnreachableError, match=r"only [\d,]+ bytes came in"):
+        fetch(mirror.url, str(target), RIGHT, hasty)
+    mirror.trickle_s = 0.0
+    get(mirror, target)
+    assert target.read_bytes() == CONTENT
+
+
 def test_only_what_is_missing_is_asked_for(mirror: Mirror, target: Path) -> None:
     mirror.cut_after = [400_000]
     get(mirror, target)

@@ -23,6 +23,7 @@ from job.storage.interface import (
     Stat,
 )
 from job.storage.local import LocalStorage, errors_of
+from job.storage.ranges import open_ranges
 
 __all__ = [
     "ABSENT",
@@ -150,10 +151,7 @@ def open_for_reading(path: str) -> BinaryIO:
     All that is read is of the file that is there now; ChangedError once that is gone.
     """
     if is_remote(path):
-        # Imported where it is needed: it uses this interface.
-        from job.storage.stream import open_ranges
-
-        return open_ranges(path)
+        return open_ranges(stat(path), read_stored)
     with errors_of(path):
         return open(path, "rb")
 

@@ -1,10 +1,11 @@
-"""Remote files as streams: every byte is of the generation that was there when they were opened."""
+"""A remote file as a stream that is fetched ahead of its reader, in parallel.
+
+Every byte is of the generation that was there when it was opened.
+"""
 
 import collections
 import io
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, cast
 
 from job import storage
 from job.contract.errors import StorageUnreachableError
@@ -12,17 +13,6 @@ from job.storage import content_encoding
 from job.storage.interface import Stat
 
 _BLOCKS_AHEAD = 6
-_BUFFER_BYTES = 8 << 20
-
-
-def open_ranges(path: str) -> BinaryIO:
-    """Open a file in a bucket as a seekable stream that is read in ranges."""
-    source = storage.stat(path)
-    ranges: io.RawIOBase = _Ranges(source)
-    stored = io.BufferedReader(ranges, _BUFFER_BYTES)
-    if not content_encoding.is_packed(path, source.encoding):
-        return cast("BinaryIO", stored)
-    return cast("BinaryIO", io.BufferedReader(content_encoding.Unpacked(path, stored)))
 
 
 class ReadAhead(io.RawIOBase):
@@ -118,34 +108,3 @@ class _Blocks(io.RawIOBase):
                 f"{self._source.path} was damaged on its way: crc32c {self._checksum.text}, not "
                 f"{self._source.crc32c}; start again"
             )
-
-
-class _Ranges(io.RawIOBase):
-    """The stored bytes of an object: every read is one ranged request."""
-
-    def __init__(self, source: Stat) -> None:
-        self._source = source
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._source.size}
-        self._position = max(0, origin[whence] + offset)
-        return self._position
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        end = min(self._position + len(buffer), self._source.size)
-        if end <= self._position:
-            return 0
-        data = storage.read_stored(self._source, self._position, end)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)

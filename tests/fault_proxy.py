@@ -16,6 +16,7 @@ import http.client
 import json
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ class Fault:
     delay_s: float = 0.0
     until: threading.Event | None = None
     bytes_per_s: float | None = None
+    takes_bytes_per_s: float | None = None
     piece_bytes: int = _PIECE_BYTES
     before: Callable[[], None] | None = None
     without_range: bool = False
@@ -192,8 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _any(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.proxy.fault_of(f"{self.command} {self.path}")
+        body = self._body(fault)
         self.server.proxy.authorizations.append(self.headers.get("Authorization"))
         time.sleep(fault.delay_s)
         if fault.until is not None:
@@ -219,6 +221,21 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             else:
                 self._answer(*answer, fault)
+
+    def _body(self, fault: Fault) -> bytes:
+        length = int(self.headers.get("Content-Length") or 0)
+        if not fault.takes_bytes_per_s:
+            return self.rfile.read(length)
+        # What the kernel takes in advance is not slow.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE_BYTES)
+        body = b""
+        while len(body) < length:
+            piece = self.rfile.read(min(_PIECE_BYTES, length - len(body)))
+            if not piece:
+                break
+            body += piece
+            time.sleep(len(piece) / fault.takes_bytes_per_s)
+        return body
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _any
 

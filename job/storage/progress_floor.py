@@ -1,9 +1,13 @@
-"""Transfers that hardly move are broken off: a timeout alone is satisfied by one byte a minute.
+"""Transfers that hardly move are broken off, and none that does move.
+
+A timeout alone is satisfied by one byte a minute where something is read; where something is sent
+it counts from the first byte to the last, and breaks off what is merely large.
 
 What is counted is the time spent waiting for the network, so that a reader that is busy
 elsewhere, or a slow disk, never ends a transfer.
 """
 
+import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
 _PIECE_BYTES = 64 << 10
+_BLOCK_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class FlooredBody:
 
 
 class FloorAdapter(HTTPAdapter):
-    """Gives every answer of a session a floor, whoever reads it.
+    """Holds every answer of a session to a floor, and every request's body to a timeout per block.
 
     Args:
         floor: The least that must come.
@@ -89,6 +94,20 @@ class FloorAdapter(HTTPAdapter):
     def __init__(self, floor: Floor, connections: int = 10) -> None:
         self._floor = floor
         super().__init__(pool_maxsize=connections)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Have bodies that are read like files sent in blocks of our size."""
+        super().init_poolmanager(*args, **kwargs, blocksize=_BLOCK_BYTES)
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        """Send a request; a large body block by block, each within the connect timeout."""
+        body = request.body
+        if isinstance(body, bytes) and len(body) > _BLOCK_BYTES:
+            request.body = io.BytesIO(body)  # type: ignore[assignment]
+        try:
+            return super().send(request, *args, **kwargs)
+        finally:
+            request.body = body  # A redirect sends it once more.
 
     def build_response(self, req: PreparedRequest, resp: urllib3.BaseHTTPResponse) -> Response:
         """Make requests' answer of urllib3's."""

@@ -84,6 +84,20 @@ def test_a_throttled_line_is_slow_but_no_failure(
     assert storage.request_counts()["read"] == 1
 
 
+@pytest.mark.parametrize("size", [7 << 20, 9 << 20], ids=["multipart", "resumable"])
+def test_a_slow_way_up_is_no_failure(size: int, faulty_bucket: str, proxy: FaultProxy) -> None:
+    """The timeout is one of each block, not of the whole: home lines send a few MB per second."""
+    storage.reconnect(
+        storage.Patience(deadline_s=5.0, connect_timeout_s=1.0, first_wait_s=0.01, quiet_s=60)
+    )
+    slow = Fault(takes_bytes_per_s=3e6, paths="^(POST|PUT)")
+    proxy.faults.append(slow)
+    data = os.urandom(size)
+    storage.write_bytes(f"{faulty_bucket}/file", data)
+    assert storage.read_bytes(f"{faulty_bucket}/file") == data
+    assert proxy.count("^(POST|PUT)") <= 2
+
+
 @pytest.mark.parametrize("size", [10, 9 << 20], ids=["multipart", "resumable"])
 def test_a_conditional_write_whose_answer_was_lost_recognises_its_own_object(
     size: int, faulty_bucket: str, proxy: FaultProxy

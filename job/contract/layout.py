@@ -109,6 +109,16 @@ def best_file(run: str) -> str:
     return join(checkpoints_dir(run), "best.json")
 
 
+def evaluations_dir(run: str) -> str:
+    """Locate the numbers of all evaluations during training."""
+    return join(run, "evaluations")
+
+
+def evaluation_file(run: str, step: int) -> str:
+    """Locate the numbers of the evaluation after a step."""
+    return join(evaluations_dir(run), f"step-{step:08d}.json")
+
+
 def logs_dir(run: str, kind: str = "") -> str:
     """Locate TensorBoard's logs: all of them, or those of `train` or `test`."""
     return join(run, "logs", kind) if kind else join(run, "logs")

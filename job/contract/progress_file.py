@@ -1,6 +1,8 @@
 """The content of progress.json: how far a run is. The first worker writes it, the launcher reads.
 
 It is replaced every few seconds, so it is small, and a damaged one matters to nobody for long.
+What it says of the whole run (since when, how long, on how many GPUs, for whom) goes on from
+attempt to attempt.
 """
 
 from dataclasses import dataclass
@@ -38,6 +40,12 @@ class RunProgress:
         loss: Of the last step; None while there is none.
         step_s: Seconds of a step.
         workers: Each worker's own numbers.
+        started: When the first attempt began to train, in seconds since 1970.
+        trained_s: Seconds of all attempts.
+        gpus: How many GPUs train now.
+        gpu_s: GPUs times seconds of all attempts.
+        attempts: How often training began.
+        by: Who has submitted the run first.
     """
 
     state: Word
@@ -49,3 +57,9 @@ class RunProgress:
     loss: float | None = None
     step_s: float | None = None
     workers: tuple[WorkerNumbers, ...] = ()
+    started: Annotated[float, Meta(ge=0, le=_LATEST)] | None = None
+    trained_s: float = 0.0
+    gpus: Count = 0
+    gpu_s: float = 0.0
+    attempts: Count = 0
+    by: Word = ""

@@ -108,6 +108,7 @@ def delete_run(run: str) -> None:
     """
     ours = [
         layout.checkpoints_dir(run),
+        layout.evaluations_dir(run),
         layout.logs_dir(run),
         layout.report_dir(run),
     ]

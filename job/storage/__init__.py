@@ -38,6 +38,7 @@ __all__ = [
     "is_remote",
     "join",
     "list_files",
+    "list_folders",
     "open_for_reading",
     "read_bytes",
     "read_stored",
@@ -77,6 +78,11 @@ def list_files(prefix_dir: str) -> Iterator[Stat]:
     A folder that does not exist has no files; a bucket that does not exist is a NotFoundError.
     """
     return _backend(prefix_dir).list_files(prefix_dir)
+
+
+def list_folders(directory: str) -> Iterator[str]:
+    """Yield the paths of the folders directly in a folder, sorted; nothing where nothing is."""
+    return _backend(directory).list_folders(directory)
 
 
 def exists(path: str) -> bool:

@@ -60,6 +60,22 @@ class GcsStorage:
                 if not blob.name.endswith("/"):
                     yield _stat_of(blob)
 
+    def list_folders(self, directory: str) -> Iterator[str]:
+        """Yield the paths of the folders directly in `directory`; nothing where nothing is."""
+        bucket, name = split(directory)
+        with self._policy.errors_of(directory, Operation.LIST):
+            listed = self._client.list_blobs(
+                bucket,
+                prefix=name.rstrip("/") + "/" if name else None,
+                delimiter="/",
+                fields="prefixes,nextPageToken",
+                page_size=self._page_size,
+                retry=self._policy.retry(directory),
+                timeout=self._policy.patience.timeout,
+            )
+            for page in listed.pages:
+                yield from (f"gs://{bucket}/{prefix.rstrip('/')}" for prefix in page.prefixes)
+
     def stat(self, path: str) -> Stat:
         """Describe the file at `path`."""
         blob = self._blob(path)

@@ -91,6 +91,10 @@ class Backend(Protocol):
         """Yield every file below `directory`, sorted by path; nothing where nothing is."""
         ...
 
+    def list_folders(self, directory: str) -> Iterator[str]:
+        """Yield the paths of the folders directly in `directory`; nothing where nothing is."""
+        ...
+
     def stat(self, path: str) -> Stat:
         """Describe the file at `path`."""
         ...

@@ -32,6 +32,13 @@ class LocalStorage:
             with contextlib.suppress(NotFoundError):
                 yield self.stat(path)
 
+    def list_folders(self, directory: str) -> Iterator[str]:
+        """Yield the paths of the folders directly in `directory`; nothing where nothing is."""
+        with contextlib.suppress(NotFoundError), errors_of(directory):
+            with os.scandir(directory) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir())
+            yield from (os.path.join(directory, name) for name in names)
+
     def stat(self, path: str) -> Stat:
         """Describe the file at `path`; a folder is not a file."""
         with errors_of(path):

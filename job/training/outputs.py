@@ -1,6 +1,7 @@
 """What a run writes while it trains: curves, checkpoints, progress. Only the chief writes."""
 
 import math
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Self
@@ -9,13 +10,17 @@ import tensorflow as tf
 
 from job.contract import layout
 from job.contract.configs import TrainConfig, to_dict
+from job.contract.errors import JobError
+from job.contract.evaluation_file import EvaluationNote
 from job.dataset.description import Dataset
 from job.evaluation.passes import EvaluationResult
 from job.run import checkpoints
 from job.run.checkpoint_writer import CheckpointWriter
 from job.run.lease import RunLease
+from job.storage import documents
 from job.storage.run_mirror import RunMirror
 from job.training import evaluation_summary
+from job.training.ledger import Ledger
 from job.training.progress import Progress
 from job.training.step import StepResult
 from job.training.step_means import StepMeans
@@ -31,6 +36,7 @@ class RunOutput:
         total_steps: The step at which it ends.
         dataset: What is trained on; checkpoints carry its fingerprint.
         lease: Of the run directory; the chief alone has it, and writes.
+        gpus: Of all workers together.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class RunOutput:
         total_steps: int,
         dataset: Dataset,
         lease: RunLease | None,
+        gpus: int,
     ) -> None:
         self._config = config
         self._lease = lease
@@ -48,6 +55,7 @@ class RunOutput:
         self._total_steps = total_steps
         self._dataset = dataset
         self._is_chief = lease is not None
+        self._gpus = gpus
         self._best = -math.inf
         self._means = StepMeans()
 
@@ -65,6 +73,7 @@ class RunOutput:
                     batch=config.global_batch_size,
                     log_every_s=config.log_every_s,
                     leader=self._is_chief,
+                    ledger=Ledger.going_on(config.run, self._gpus) if self._is_chief else Ledger(),
                 )
             )
             if self._lease is not None:
@@ -138,8 +147,17 @@ class RunOutput:
         )
         if self._is_chief:
             evaluation_summary.write(self._summaries, step, result, self._dataset, self._config)
+            self._note(step, result)
             self._summaries.flush()
         return better
+
+    def _note(self, step: int, result: EvaluationResult) -> None:
+        note = EvaluationNote(step=step, metrics=dict(result.metrics), time=time.time())
+        path = layout.evaluation_file(self._config.run, step)
+        try:
+            documents.write(path, note)
+        except (JobError, OSError) as error:
+            self.progress.say(f"the evaluation could not be noted: {error}")
 
     def save(
         self,

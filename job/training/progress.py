@@ -12,6 +12,7 @@ from job.contract.errors import JobError
 from job.contract.progress_file import RunProgress, WorkerNumbers
 from job.contract.worker_report import WorkerReport, memory_peak_bytes, straggler
 from job.storage import documents
+from job.training.ledger import Ledger
 from job.training.step import StepResult
 from job.training.step_means import StepMeans
 
@@ -29,6 +30,7 @@ class Progress:
         batch: Images of one step.
         log_every_s: Time between two log lines, and two writes of the file, in seconds.
         leader: Whether this worker speaks; the others are silent.
+        ledger: What the run has cost so far.
     """
 
     def __init__(
@@ -40,14 +42,16 @@ class Progress:
         batch: int,
         log_every_s: float,
         leader: bool,
+        ledger: Ledger,
     ) -> None:
         self._run = run
         self._total = total_steps
         self._batch = batch
         self._every = log_every_s
         self._leader = leader
+        self._ledger = ledger
         self._step = first_step
-        self._loss = 0.0
+        self._loss = ledger.loss
         self._means = StepMeans()
         self._step_s = 0.0
         self._wait_s = 0.0
@@ -67,6 +71,7 @@ class Progress:
             )
 
     def __enter__(self) -> Self:
+        self._write("training")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
@@ -160,7 +165,8 @@ class Progress:
             step=self._step,
             total_steps=self._total,
             time=time.time(),
-            examples_per_s=round(self.images_per_s, 2),
+            # Of a run that is complete already, what the attempt before has measured.
+            examples_per_s=round(self.images_per_s or self._ledger.images_per_s, 2),
             input_wait=round(self.input_wait, 4),
             loss=self._loss,
             step_s=round(self._step_s, 6),
@@ -172,6 +178,7 @@ class Progress:
                 )
                 for worker in self._workers
             ),
+            **self._ledger.now(),
         )
         try:
             documents.write(layout.progress_file(self._run), content)

@@ -137,6 +137,7 @@ class Trainer:
             total_steps=self._total_steps,
             dataset=self._dataset,
             lease=self._lease,
+            gpus=self._strategy.num_replicas_in_sync if _has_gpu() else 0,
         ) as self._output:
             self._say_hello(first_step)
             if restored and self._evaluation_due(first_step) and not restored.manifest.metrics:

@@ -1,6 +1,7 @@
 """Where a job comes from: hashes of its configuration and the revision of the working directory."""
 
 import dataclasses
+import getpass
 import hashlib
 import json
 import subprocess
@@ -45,8 +46,17 @@ def describe(settings: Settings) -> Provenance:
     return Provenance(
         launcher_version=launcher.__version__,
         git_revision=git_revision(),
+        submitted_by=_user(),
         settings_json=_settings_json(settings),
     )
+
+
+def _user() -> str:
+    """Name who types, as this machine knows them; nothing if it does not."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A user id without a name, as in many containers.
+        return ""
 
 
 def git_revision(folder: str = ".") -> str:

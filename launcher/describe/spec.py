@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from job.contract import environment
 from launcher.errors import UsageError
 from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import labels, names
@@ -28,7 +29,7 @@ SUBMISSION_ID = "SUBMISSION_ID"
 RESERVED_ENV = (
     "TF_CONFIG", "JOB_COMPLETION_INDEX", "JOBSET_NAME", "REPLICATED_JOB_NAME",
     "JOBSET_RESTART_ATTEMPT", "NUM_WORKERS", "HOME", "USER", "PYTHONUNBUFFERED",
-    "KEEP_LOG_OF_WORKER", "GPUS_PER_WORKER", SUBMISSION_ID,
+    "KEEP_LOG_OF_WORKER", "GPUS_PER_WORKER", SUBMISSION_ID, environment.SUBMITTER,
 )  # fmt: skip
 
 PLACEMENTS = ("any", "prefer-zone", "zone")
@@ -91,6 +92,8 @@ class Provenance:
 
     launcher_version: str
     git_revision: str = ""
+    submitted_by: str = ""
+    """Who sends it, by the name on the own machine."""
     settings_json: str = ""
     submission: str = ""
     """Tells this submission from every other one; empty until the job is sent."""
@@ -168,6 +171,8 @@ class JobSpec:
         only if it is told to warn.
         """
         own = {SUBMISSION_ID: self.submission_id}
+        if self.provenance.submitted_by:
+            own[environment.SUBMITTER] = self.provenance.submitted_by
         if not self.resources.gpus:
             return {**self.env, **own}
         gpus = str(self.resources.gpus)

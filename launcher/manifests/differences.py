@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _IGNORED = ("food101/git-revision", "food101/settings", "app.kubernetes.io/version")
-_IGNORED_NAMED = ("SUBMISSION_ID",)
+_IGNORED_NAMED = ("SUBMISSION_ID", "SUBMITTED_BY")
 _LONGEST_VALUE = 120
 
 

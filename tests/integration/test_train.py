@@ -15,7 +15,10 @@ import tensorflow as tf
 from job.contract import flags, layout
 from job.contract.configs import TrainConfig
 from job.contract.errors import ConfigError, DataError, DivergedError
+from job.contract.evaluation_file import EvaluationNote
+from job.contract.progress_file import RunProgress
 from job.run import checkpoints
+from job.storage import documents
 from job.training.trainer import train
 
 NARROW = (
@@ -37,6 +40,10 @@ def weights(run: Path | str, which: str = "latest") -> dict[str, np.ndarray]:
     found = checkpoints.find_checkpoint(str(run), which)
     reader = tf.train.load_checkpoint(found.path)
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def progress(run: Path | str) -> RunProgress:
+    return documents.read(layout.progress_file(str(run)), RunProgress)
 
 
 def assert_same_bits(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
@@ -76,9 +83,11 @@ def test_forty_steps_equal_seventeen_and_twenty_three_to_the_bit(digits_dataset,
 def test_a_finished_run_started_again_changes_nothing(digits_dataset, tmp_path):
     settings = config(digits_dataset, tmp_path, "--steps=3")
     train(settings)
-    before = weights(tmp_path)
+    before, told = weights(tmp_path), progress(tmp_path)
     train(settings)
     assert_same_bits(before, weights(tmp_path))
+    assert progress(tmp_path).attempts == told.attempts + 1
+    assert progress(tmp_path).examples_per_s == told.examples_per_s
 
 
 def test_no_steps_at_all_measure_and_keep_what_training_would_start_from(digits_dataset, tmp_path):
@@ -153,6 +162,8 @@ def test_the_last_evaluation_counts_every_test_example(digits_dataset, tmp_path)
     train(config(digits_dataset, tmp_path, "--steps=2"))
     manifest = checkpoints.find_checkpoint(str(tmp_path), "best").manifest
     assert {"top1", "top5", "loss"} <= manifest.metrics.keys()
+    noted = documents.read(layout.evaluation_file(str(tmp_path), 2), EvaluationNote)
+    assert noted.metrics == manifest.metrics
     assert (manifest.metrics["top1"] * 360) == pytest.approx(round(manifest.metrics["top1"] * 360))
 
 

@@ -67,6 +67,15 @@ def test_listing_is_recursive_and_sorted_by_path(folder: str) -> None:
     assert list(storage.list_files(storage.join(folder, "nothing"))) == []
 
 
+def test_folders_are_those_directly_inside(folder: str) -> None:
+    for name in ("b/x", "a/deep/y", "a/z", "file", "c d/ä%?#/x"):
+        storage.write_bytes(storage.join(folder, name), b"")
+    expected = [storage.join(folder, name) for name in ("a", "b", "c d")]
+    assert list(storage.list_folders(folder)) == expected
+    assert list(storage.list_folders(folder + "/")) == expected
+    assert list(storage.list_folders(storage.join(folder, "nowhere"))) == []
+
+
 def test_a_stream_reads_and_seeks(folder: str) -> None:
     path = storage.join(folder, "file")
     storage.write_bytes(path, bytes(range(256)) * 64)

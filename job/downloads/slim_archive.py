@@ -1,21 +1,19 @@
 """The archive of the pretrained VGG19, unpacked without trusting it."""
 
-import gzip
 import os
 import shutil
-import tarfile
 import tempfile
-import zlib
 from pathlib import PurePosixPath
 
 from job.contract.errors import DataError, NoSpaceError
 from job.downloads.partial_file import set_aside
+from job.images import archives, tar_members
+from job.storage.local import errors_of
 
 CHECKPOINT = "vgg_19.ckpt"
 """What the archive must hold: one file in TensorFlow's V1 format."""
 
 _MOST_BYTES = 2 << 30
-_UNREADABLE = (tarfile.TarError, EOFError, zlib.error, OSError)
 
 
 def extract_checkpoint(archive: str, folder: str) -> None:
@@ -36,39 +34,33 @@ def extract_checkpoint(archive: str, folder: str) -> None:
         unpacked = os.path.join(staging, CHECKPOINT)
         try:
             _unpack(archive, unpacked, folder)
-        except _UNREADABLE as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # The disk's fault, not the archive's.
-            raise set_aside(archive, f"{archive} is damaged ({error})", archive) from error
         except DataError as error:
-            raise set_aside(archive, f"{archive} {error}", archive) from error
+            fault = str(error).removeprefix(archive).strip()
+            raise set_aside(archive, f"{archive} {fault}", archive) from error
         os.replace(unpacked, os.path.join(folder, CHECKPOINT))
 
 
 def _unpack(archive: str, target: str, folder: str) -> None:
     total = 0
-    # tarfile alone would neither check gzip's checksum nor read beyond the last member.
-    with gzip.open(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as members:
-        for member in members:
+    with archives.opened(archive) as stream:
+        for member in tar_members.members(stream, archive):
             total += member.size
             _check_member(member, total)
-            content = members.extractfile(member)
-            if content is not None and PurePosixPath(member.name).name == CHECKPOINT:
+            if member.kind == "file" and PurePosixPath(member.name).name == CHECKPOINT:
                 _check_room(folder, member.size)
-                with open(target, "wb") as file:
-                    shutil.copyfileobj(content, file, 1 << 20)
-        while unzipped.read(1 << 20):
-            pass
+                with errors_of(target), open(target, "wb") as file:
+                    while piece := member.read(1 << 20):
+                        file.write(piece)
     if not os.path.exists(target):
         raise DataError(f"holds no {CHECKPOINT}")
 
 
-def _check_member(member: tarfile.TarInfo, total: int) -> None:
+def _check_member(member: tar_members.TarMember, total: int) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"is unsafe: its member {member.name!r} lies outside of the folder")
-    if not member.isreg() and not member.isdir():
-        raise DataError(f"is unsafe: its member {member.name!r} is a link or a device")
+        raise DataError(f"is unsafe: its member {member.name!r:.200} lies outside of the folder")
+    if member.kind not in ("file", "folder"):
+        raise DataError(f"is unsafe: its member {member.name!r:.200} is a link or a device")
     if total > _MOST_BYTES:
         raise DataError(f"is unsafe: it unpacks to more than {_MOST_BYTES / 1e9:.1f} GB")
 

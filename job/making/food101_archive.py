@@ -1,29 +1,23 @@
 """The Food-101 archive as a stream: read from front to back, never unpacked, never held whole."""
 
-import gzip
 import io
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from zlib_ng import gzip_ng, zlib_ng
+from zlib_ng import gzip_ng
 
 from job import storage
 from job.contract.errors import DataError
+from job.images import tar_members, unpacked
 from job.making.catalogue import ImageCatalogue, PlannedImage
 from job.making.food101 import apply_meta, image_of, meta_file_of
 from job.storage.stream import ReadAhead
 
 _GZIP = b"\x1f\x8b"
 _MAX_META_BYTES = 256 << 20
-_BLOCK = 1 << 14
 _BUFFER = 1 << 18
-# zlib-ng's stub calls its exception class an instance.
-_INFLATE_ERROR = cast("type[Exception]", zlib_ng.error)
-_DAMAGE = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, _INFLATE_ERROR)
 
 Progress = Callable[[int], None]
 """Told the number of bytes of the archive that were read so far."""
@@ -104,11 +98,11 @@ def members(path: str, progress: Progress = lambda _: None) -> Iterator[Member]:
     """
     with (
         _open(path) as file,
-        _damage_named(path),
-        closing(_decompressed(file)) as stream,
+        closing(_decompressed(file, path)) as stream,
     ):
-        yield from _members(stream, path, lambda: progress(file.tell()))
-        _check_rest(stream, path)
+        for member in tar_members.files(stream, path):
+            progress(file.tell())
+            yield Member(member.name, member.size, member.read)
 
 
 def _open(path: str) -> io.BufferedReader:
@@ -117,47 +111,10 @@ def _open(path: str) -> io.BufferedReader:
     return io.BufferedReader(cast("io.RawIOBase", raw), _BUFFER)
 
 
-def _decompressed(file: io.BufferedReader) -> BinaryIO:
+def _decompressed(file: io.BufferedReader, path: str) -> BinaryIO:
     start = file.peek(len(_GZIP))[: len(_GZIP)]
     # zlib-ng inflates twice as fast as zlib: this is the one thing that cannot be parallel.
     if start != _GZIP:
         return file
-    return cast("BinaryIO", gzip_ng.GzipNGFile(fileobj=file))  # type: ignore[no-untyped-call]
-
-
-def _members(stream: BinaryIO, path: str, progress: Callable[[], None]) -> Iterator[Member]:
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as archive:
-        while (info := archive.next()) is not None:
-            progress()
-            if info.isreg():
-                yield Member(info.name, info.size, _reader(archive, info, path))
-            # tarfile remembers all members, which a stream never needs.
-            archive.members.clear()  # type: ignore[attr-defined]
-
-
-def _reader(archive: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> Callable[[int], bytes]:
-    def read(limit: int) -> bytes:
-        content = archive.extractfile(info)
-        assert content is not None  # regular files have content
-        with _damage_named(path):
-            return content.read(limit)
-
-    return read
-
-
-@contextmanager
-def _damage_named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGE as error:
-        raise DataError(
-            f"{path} is damaged, cut short or no archive ({error}); get it again: "
-            "python -m job.download continues a broken download"
-        ) from error
-
-
-def _check_rest(stream: BinaryIO, path: str) -> None:
-    """Read to the end: it verifies gzip's checksum, and tarfile takes a damaged header for one."""
-    while rest := stream.read(_BLOCK):
-        if rest.strip(b"\0"):
-            raise DataError(f"{path} is damaged: there is data behind its end; get it again")
+    inflated = gzip_ng.GzipNGFile(fileobj=file)  # type: ignore[no-untyped-call]
+    return unpacked.limited(inflated, file.tell, path)

@@ -7,16 +7,15 @@ prefix and brings the files.
 import contextlib
 import os
 import re
-import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 
 from job import storage
 from job.contract import layout
-from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.contract.errors import ConfigError, InputMissingError
+from job.images import archives, tar_members
 from job.run import checkpoints, directory
+from job.storage.local import errors_of
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _V2_FILE = re.compile(r"(?P<prefix>.+)\.(index|data-\d{5}-of-\d{5})")
@@ -133,19 +132,11 @@ def _download(prefix: str, folder: str) -> str:
 
 def _unpack(archive: str, folder: str) -> None:
     """Copy an archive's checkpoint files into `folder`, whatever folders they claim to be in."""
-    try:
-        with (
-            storage.open_for_reading(archive) as stream,
-            tarfile.open(fileobj=stream, mode="r|*") as members,
-        ):
-            for member in members:
-                name = os.path.basename(member.name)
-                wanted = _V1_FILE.fullmatch(name) or _V2_FILE.fullmatch(name)
-                content = members.extractfile(member) if wanted and member.isfile() else None
-                if content is not None:
-                    with open(os.path.join(folder, name), "wb") as file:
-                        shutil.copyfileobj(content, file, 1 << 20)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{archive} is damaged or no archive ({error}); download it again"
-        ) from error
+    with archives.opened(archive) as stream:
+        for member in tar_members.files(stream, archive):
+            name = os.path.basename(member.name)
+            if _V1_FILE.fullmatch(name) or _V2_FILE.fullmatch(name):
+                target = os.path.join(folder, name)
+                with errors_of(target), open(target, "wb") as file:
+                    while piece := member.read(1 << 20):
+                        file.write(piece)

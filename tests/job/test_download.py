@@ -411,7 +411,7 @@ def test_a_damaged_archive_is_kept_aside(tmp_path: Path, damage: str) -> None:
     }[damage]
     path = tmp_path / "a.tar.gz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"is damaged .*kept as .*a\.tar\.gz\.corrupt"):
+    with pytest.raises(DataError, match=r"is damaged.*kept as .*a\.tar\.gz\.corrupt"):
         extract_checkpoint(str(path), str(tmp_path))
     assert names(tmp_path) == ["a.tar.gz.corrupt"]
 

@@ -5,18 +5,20 @@ token) and owns the connections; `launcher/api/verbs.py` has the verbs.
 """
 
 import contextlib
+import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
 
 from kubernetes import client, config
 from kubernetes.stream import portforward
+from websocket import WebSocketBadStatusException
 
 from launcher.api import resources
-from launcher.api.errors import error_for, one_line
+from launcher.api.errors import Request, error_for, one_line
 from launcher.api.requests import RETRY_S, Wire
 from launcher.api.verbs import Api
-from launcher.errors import DeniedError, UsageError
+from launcher.errors import DeniedError, LauncherError, UsageError
 
 _CONNECTIONS = 64
 _OF_WRONG_SHAPE = (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError)
@@ -48,7 +50,6 @@ class Cluster(Api):
         retry_s: float = RETRY_S,
     ) -> None:
         super().__init__(Wire(make_client, retry_s=retry_s), namespace=namespace)
-        self._make_client = make_client
 
     def open_port(self, pod: str, port: int) -> socket.socket:
         """Connect to a port of a pod, through the API server (a WebSocket); close it when done.
@@ -56,16 +57,31 @@ class Cluster(Api):
         Raises:
             LauncherError: The pod or the permission is missing, or the server does not answer.
         """
-        api = client.CoreV1Api(self._make_client())
+        # Opening a stream changes its client for a moment, so each has one of its own; the
+        # credentials are those of all requests, without logging in again.
+        api = client.CoreV1Api(client.ApiClient(self._wire.configuration))
+        request = self._request("get", resources.PODS, None, pod, "portforward")
         try:
             stream = portforward(
                 api.connect_get_namespaced_pod_portforward, pod, self.namespace, ports=str(port)
             )
         except client.ApiException as error:
-            request = self._request("get", resources.PODS, None, pod, "portforward")
-            raise error_for(error.status or 503, {"message": str(error.reason)}, request) from error
+            raise _refused_stream(error, request) from error
         connection: socket.socket = stream.socket(port)
         return connection
+
+
+def _refused_stream(error: client.ApiException, request: Request) -> LauncherError:
+    """Read what an API server answered instead of opening a stream; the client keeps it apart."""
+    refused = error.__context__
+    if not isinstance(refused, WebSocketBadStatusException):
+        return error_for(503, {"message": str(error.reason)}, request)
+    try:
+        body = json.loads(refused.resp_body or b"")
+    except ValueError:
+        body = {}
+    status = body if isinstance(body, dict) else {}
+    return error_for(refused.status_code, {"message": refused.status_message, **status}, request)
 
 
 def _client(kubeconfig: str | None, context: str | None) -> client.ApiClient:

@@ -49,7 +49,12 @@ class Wire:
     @property
     def server(self) -> str:
         """The address of the API server."""
-        return str(self._client.configuration.host)
+        return str(self.configuration.host)
+
+    @property
+    def configuration(self) -> Any:
+        """The credentials and the address, as the kubernetes client holds them."""
+        return self._client.configuration
 
     def json(
         self,
@@ -147,7 +152,7 @@ class Wire:
         headers: Mapping[str, str],
         read_timeout_s: float,
     ) -> Any:
-        configuration = self._client.configuration
+        configuration = self.configuration
         credentials = {
             each["key"]: each["value"] or "" for each in configuration.auth_settings().values()
         }

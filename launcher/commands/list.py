@@ -2,15 +2,9 @@
 
 import argparse
 import datetime
-from collections import defaultdict
-from typing import TYPE_CHECKING
 
 from launcher.context import Context
 from launcher.settings import arguments
-
-if TYPE_CHECKING:
-    from launcher.api.connection import Cluster
-    from launcher.observe.state import Pod
 
 NAME = "list"
 HELP = "List jobs."
@@ -43,8 +37,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             kind = kinds.of_object(job.kind)
             output.print(output.style(f"{kind.resource.qualified}/{job.name}"))
         return 0
-    pods = _pods(cluster, everywhere=args.all_namespaces)
-    found = [(job, pods[job.namespace, job.name]) for job in jobs]
+    found = gather.with_pods(cluster, jobs, everywhere=args.all_namespaces)
     if args.output in arguments.FORMATS:
         output.document(
             [
@@ -71,16 +64,3 @@ def run(args: argparse.Namespace, context: Context) -> int:
         rows = [[job.namespace, *row] for job, row in zip(jobs, rows, strict=True)]
     output.table(header, rows)
     return 0
-
-
-def _pods(cluster: "Cluster", *, everywhere: bool) -> "dict[tuple[str, str], list[Pod]]":
-    """Read the launcher's pods once, and sort them to their jobs."""
-    from launcher.api import resources
-    from launcher.manifests import labels
-    from launcher.observe import reading
-
-    found: dict[tuple[str, str], list[Pod]] = defaultdict(list)
-    for item in cluster.list_all(resources.PODS, labels=labels.JOB, everywhere=everywhere):
-        metadata = item["metadata"]
-        found[metadata["namespace"], metadata["labels"][labels.JOB]].append(reading.pod(item))
-    return found

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError, TimedOutError, UsageError
@@ -138,12 +139,11 @@ def _check_access(folders: Sequence[str], context: Context) -> None:
 def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
     from launcher.manifests import names, units
     from launcher.manifests.tensorboard import render_tensorboard
-    from launcher.observe import run_paths
 
     limit_s = units.parse_seconds(args.timeout, "--timeout")
     fields = context.settings
-    job = names.suggest(args.run_or_job.rstrip("/").rpartition("/")[2], names.DNS_LABEL_LENGTH)
-    owner = None if args.dry_run else run_paths.job_object(job, context)
+    job = names.suggest(_shown_name(args.run_or_job or "", logdir), names.DNS_LABEL_LENGTH)
+    owner = None if args.dry_run else _owner_of(logdir, job, context)
     if not fields.tensorboard_image:
         raise UsageError(
             "no image for TensorBoard: give --tensorboard-image, or put it into launcher.yaml "
@@ -169,6 +169,26 @@ def _in_cluster(logdir: str, args: argparse.Namespace, context: Context) -> int:
     finally:
         _leave(manifest["metadata"]["name"], owner is not None, context)
     return 0
+
+
+def _shown_name(run_or_job: str, logdir: str) -> str:
+    """Name what is shown: the job, or the folder with something that tells it from others."""
+    if run_or_job:
+        return run_or_job.rstrip("/").rpartition("/")[2]
+    from launcher.describe import provenance
+
+    folder = logdir.removesuffix("/logs").rpartition("/")[2]
+    return f"{folder}-{provenance.run_id(logdir)[:6]}"
+
+
+def _owner_of(logdir: str, name: str, context: Context) -> dict[str, Any] | None:
+    """Find the job whose curves these are, with which TensorBoard goes; None if there is none."""
+    from launcher.manifests import labels
+    from launcher.observe import run_paths
+
+    job = run_paths.job_object(name, context)
+    run = (job or {}).get("metadata", {}).get("annotations", {}).get(labels.RUN, "")
+    return job if run and run.rstrip("/") == logdir.removesuffix("/logs") else None
 
 
 def _wait_for_pod(deployment: str, job: str, limit_s: float, context: Context) -> str:
@@ -202,6 +222,8 @@ def _forward(pod: str, port: int, context: Context) -> None:
     from launcher.manifests.tensorboard import PORT
 
     cluster = context.cluster()
+    # The first connection is made before anybody is told of the address: it may be denied.
+    cluster.open_port(pod, PORT).close()
     with port_forward.listen(port) as server:
         context.output.print(f"TensorBoard: http://localhost:{server.getsockname()[1]}")
         context.output.note("Ctrl-C ends the forwarding")

@@ -58,7 +58,7 @@ class ProcessSet:
         self._readers: list[threading.Thread] = []
         for replica in replicas:
             process = subprocess.Popen(
-                replica.command,
+                children.tied(replica.command, signal.SIGTERM),
                 env=dict(replica.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -66,7 +66,6 @@ class ProcessSet:
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=_tie_to_launcher,
             )
             self._processes[replica.name] = process
             assert process.stdout is not None
@@ -159,8 +158,3 @@ def _copy(replica: Replica, stream: IO[str], write_line: Callable[[str, str], No
             write_line(replica.name, f"({replica.log_file} ends here: {error.strerror})")
             for line in lines:
                 write_line(replica.name, line.rstrip("\n"))
-
-
-def _tie_to_launcher() -> None:
-    """Ask the kernel, in the child, for SIGTERM at the launcher's death."""
-    children.signal_me(signal.SIGTERM)

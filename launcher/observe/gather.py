@@ -7,6 +7,7 @@ A part that cannot be read (no permission, no metrics, a bucket that does not an
 import dataclasses
 import datetime
 import difflib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,6 +90,38 @@ def list_jobs(cluster: "Cluster", *, everywhere: bool = False, selector: str = "
         raise denied[0]
     oldest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
     return sorted(found, key=lambda job: job.created or oldest, reverse=True)
+
+
+def with_pods(
+    cluster: "Cluster", jobs: Sequence[Job], *, everywhere: bool = False
+) -> list[tuple[Job, tuple[Pod, ...]]]:
+    """Give each job with the newest pod of each of its replicas.
+
+    Pods are told by the label of the controller that made them: jobs of others have no more than
+    that, and what else runs for a job, as its TensorBoard, is no worker.
+
+    Raises:
+        LauncherError: Pods cannot be listed.
+    """
+    present = [kind for kind in kinds.IN_CLUSTER if any(kind is _kind(job) for job in jobs)]
+    reads = [
+        start(cluster.list_all, resources.PODS, labels=kind.pod_label, everywhere=everywhere)
+        for kind in present
+    ]
+    pods: defaultdict[tuple[ClusterKind, str, str], list[Pod]] = defaultdict(list)
+    for kind, read in zip(present, reads, strict=True):
+        for item in read.result():
+            metadata = item["metadata"]
+            owner = kind, metadata["namespace"], metadata["labels"][kind.pod_label]
+            pods[owner].append(reading.pod(item))
+    return [
+        (job, reading.newest(pods[_kind(job), job.namespace, job.name], job.workers)[0])
+        for job in jobs
+    ]
+
+
+def _kind(job: Job) -> ClusterKind:
+    return kinds.of_object(job.kind)
 
 
 def observe(cluster: "Cluster", name: str, *, deep: bool) -> State:

@@ -324,3 +324,40 @@ def test_an_odd_kubeconfig_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert main(["list", *(["-n", namespace] if namespace else [])]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_stream_that_is_denied_is_a_denial(cluster: Cluster, server: FakeApiServer) -> None:
+    """Not a server that is busy: trying again would not help."""
+    message = 'pods "tb" is forbidden: User "ann" cannot get resource "pods/portforward"'
+    server.fail("GET", "/pods/tb/portforward", 403, message, reason="Forbidden")
+    with pytest.raises(DeniedError, match="user 'ann' may not get pods/portforward"):
+        cluster.open_port("tb", 6006)
+    server.fail("GET", "/pods/tb/portforward", 404, 'pods "tb" not found', details={"name": "tb"})
+    with pytest.raises(NotFoundError):
+        cluster.open_port("tb", 6006)
+    server.fail("GET", "/pods/tb/portforward", 503, "the node is away")
+    with pytest.raises(UnreachableError, match="the node is away"):
+        cluster.open_port("tb", 6006)
+
+
+def test_a_login_plugin_runs_once(server: FakeApiServer, tmp_path: Path) -> None:
+    """Some of them open a browser; every connection of a forwarded port is not a new session."""
+    path = server.kubeconfig(tmp_path)
+    answer = (
+        '{\\"apiVersion\\": \\"client.authentication.k8s.io/v1\\", \\"kind\\": '
+        '\\"ExecCredential\\", \\"status\\": {\\"token\\": \\"secret-token\\"}}'
+    )
+    text = Path(path).read_text(encoding="utf-8").replace(
+        '{"token": "secret-token"}',
+        '{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", '
+        f'"args": ["-c", "echo x >> {tmp_path}/logins; echo \'{answer}\'"], '
+        '"interactiveMode": "Never"}}',
+    )  # fmt: skip
+    Path(path).write_text(text, encoding="utf-8")
+    cluster = cluster_module.connect(kubeconfig=path)
+    cluster.version()
+    server.fail("GET", "/portforward", 403, "you cannot", reason="Forbidden", times=3)
+    for _ in range(3):
+        with pytest.raises(DeniedError):
+            cluster.open_port("tb", 6006)
+    assert (tmp_path / "logins").read_text() == "x\n"

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +9,15 @@ import pytest
 import yaml
 
 from job.contract import layout
-from launcher import cli
 from launcher.api import resources
 from launcher.manifests import labels
 from tests.launcher import shapes
+from tests.launcher.commands.conftest import Launcher
 from tests.launcher.fake_apiserver import FakeApiServer
 from tests.launcher.situations_ending import TRACEBACK
 from tests.launcher.situations_scheduling import NO_GPU
 
 Object = dict[str, Any]
-Launcher = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def launcher(server: FakeApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Launcher:
-    """Run a command; gives exit code, stdout and stderr."""
-    kubeconfig = server.kubeconfig(tmp_path)
-
-    def run(*argv: str) -> tuple[int, str, str]:
-        code = cli.main([argv[0], "--kubeconfig", kubeconfig, *argv[1:]])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-@pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    return folder
 
 
 def put_job(server: FakeApiServer, item: Object, run_dir: Path) -> Object:
@@ -71,6 +49,37 @@ def test_list_tells_every_kind(launcher: Launcher, server: FakeApiServer, run_di
         "Running", "Queued",
     }  # fmt: skip
     assert "registry.example/food101:0.1.0" in launcher("list", "-o", "wide")[1]
+
+
+def test_list_counts_a_jobs_workers_whoever_made_it_and_nothing_else(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
+    """The pod of a job's TensorBoard is no worker; pods of a job made by hand are."""
+    put_running(server, run_dir)
+    curves = shapes.pod(7, state=shapes.running())
+    curves["metadata"] |= {"name": "mnist-tensorboard-x", "uid": "curves"}
+    curves["metadata"]["labels"] = {labels.JOB: "mnist", labels.COMPONENT: "tensorboard"}
+    server.put(curves)
+    foreign = shapes.tfjob(shapes.CREATED, shapes.RUNNING, workers=1)
+    foreign["metadata"] |= {"name": "foreign", "uid": "foreign", "labels": {}, "annotations": {}}
+    server.put(foreign)
+    pod = shapes.pod(0, state=shapes.running(), job="foreign")
+    del pod["metadata"]["labels"][labels.JOB]
+    server.put(pod)
+    rows = {line.split()[0]: line.split() for line in launcher("list")[1].splitlines()}
+    assert rows["mnist"][1:3] == ["Running", "2/2"]
+    assert rows["foreign"][1:3] == ["Running", "1/1"]
+
+
+def test_a_retried_task_runs_again(launcher: Launcher, server: FakeApiServer) -> None:
+    """Its failed pod stays where it is; waiting for the job to run comes to an end."""
+    server.put(shapes.indexed_job(tasks=2, failed=1))
+    server.put(shapes.task(0, "first", phase="Failed", state=shapes.ended(146), age=900))
+    server.put(shapes.task(0, "again", state=shapes.running(), age=400))
+    server.put(shapes.task(1, state=shapes.running()))
+    assert launcher("list")[1].splitlines()[1].split()[1:3] == ["Running", "2/2"]
+    assert launcher("wait", "mnist", "--for", "running", "--timeout", "20s")[0] == 0
+    assert "All 2 workers of mnist run" in launcher("why", "mnist")[1]
 
 
 def test_an_empty_list_says_so(launcher: Launcher) -> None:
@@ -233,6 +242,33 @@ def test_wait_ends_with_the_code_of_the_cause(
     phase = "Failed" if code else "Succeeded"
     server.put(shapes.pod(0, phase=phase, state=shapes.ended(code)))
     assert launcher("wait", "mnist")[0] == expected
+
+
+def test_wait_ends_with_the_code_of_the_sentence(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
+    """What is told and what a script sees are about the same worker."""
+    put_job(server, shapes.failed_tfjob(), run_dir)
+    text = (
+        "Error pod mnist-worker-1 container tensorflow exitCode: 66 terminated message: "
+        "error: gs://bucket/food101 does not exist"
+    )
+    server.put(shapes.event("mnist", "TFJobFailed", text, kind="TFJob"))
+    code, _, err = launcher("wait", "mnist")
+    assert code == 66
+    assert "worker-1 of mnist ended with exit code 66" in err
+
+
+def test_a_deadline_is_no_preemption(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
+    """Workers that are stopped by it save and end with 143, which says that a restart helps."""
+    late = "Job was active longer than specified deadline"
+    put_job(server, shapes.failed_tfjob(late), run_dir)
+    server.put(shapes.pod(0, phase="Failed", state=shapes.ended(143)))
+    code, _, err = launcher("wait", "mnist")
+    assert code == 1
+    assert "reached its longest duration" in err
 
 
 def test_wait_gives_up_in_time(launcher: Launcher, server: FakeApiServer, run_dir: Path) -> None:

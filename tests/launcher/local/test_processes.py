@@ -141,3 +141,29 @@ ProcessSet([replica], lambda name, line: print(line, flush=True)).wait(notice_s=
     while os.path.exists(f"/proc/{worker}") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{worker}")
+
+
+def test_a_process_starts_whatever_another_thread_holds(tmp_path):
+    """Storage's threads import and log at any moment; neither side of a fork may wait for them."""
+    program = f"""
+import _imp, os, sys, threading
+sys.path.insert(0, {ROOT!r})
+from launcher.local.processes import ProcessSet, Replica
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    _imp.acquire_lock()
+    held.set()
+    done.wait()
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+replica = Replica("worker-0", ["echo", "started"], dict(os.environ), "{tmp_path}/log")
+processes = ProcessSet([replica], lambda name, line: print(line, flush=True))
+print(processes.wait(notice_s=1, kill_after_s=2)[0].code, flush=True)
+os._exit(0)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert answer.stdout.split() == ["started", "0"]

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-# Tests measure behaviour, not speed: TensorFlow's banners only hide what they print.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from job.process import startup
+
+# As every command does: the same arithmetic, and none of TensorFlow's banners.
+startup.prepare()
 
 # A shell starts what runs in its background with Ctrl-C ignored, and the commands under test, which
 # rightly keep to that, would inherit it.
@@ -40,7 +42,7 @@ def small_photo_archive() -> Path:
 def digits_dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Scikit-learn's 1,797 digits as a dataset of 32 x 32 px JPEGs: 1,437 train, 360 test."""
     from job.contract.configs import RecordsConfig
-    from job.demo import write_digits
+    from job.making.digits import write_digits
     from job.making.maker import make_tfrecords
 
     base = tmp_path_factory.mktemp("digits")

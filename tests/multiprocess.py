@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from job.process import startup
+
 ROOT = Path(__file__).resolve().parent.parent
 # Below the range from which Linux takes the ports of outgoing connections.
 PORT_RANGE = range(20_000, 32_000)
@@ -221,6 +223,7 @@ def call_in_workers(
 
 
 def _serve_call(source: str, function_name: str, call_file: str, result_file: str) -> None:
+    startup.prepare()
     spec = importlib.util.spec_from_file_location("called_in_worker", source)
     assert spec is not None
     assert spec.loader is not None

@@ -26,6 +26,7 @@ from job.contract.errors import (
 )
 from job.contract.exit_codes import ExitCode
 from job.contract.wording import printable
+from job.process import startup
 
 ConfigT = TypeVar("ConfigT")
 
@@ -41,12 +42,14 @@ def run(
     """Parse, run `main` and return the exit code.
 
     Args:
-        main: Does the work; may return an exit code of its own.
+        main: Does the work; may return an exit code of its own. It imports TensorFlow itself, so
+            that `--help` and a wrong flag are answered at once.
         config_class: The configuration that `main` takes.
         program: What a user types, as `python -m job.train`.
         description: One or two sentences for `--help`.
         args: Arguments instead of the process's own.
     """
+    startup.prepare()
     logging.basicConfig(level=logging.INFO, handlers=[_log_handler()])
     for talkative in ("tensorflow", "absl", "matplotlib"):
         logging.getLogger(talkative).setLevel(logging.ERROR)

@@ -81,16 +81,3 @@ class StopRequest:
 
 def _heard(_signal: int, _frame: types.FrameType | None) -> None:
     """Take the place of what the signal would do otherwise."""
-
-
-def obey_as_first_process() -> None:
-    """Make SIGTERM end a container's first process, as it ends any other, with code 143.
-
-    The kernel keeps from process 1 every signal that it has not asked for: without this, what
-    does not use `StopRequest`, or is still importing TensorFlow, would sit through the whole grace
-    period. Everything written is committed by a last step, so that leaving at once loses nothing.
-    """
-    if os.getpid() != 1 or threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.PREEMPTED))

@@ -46,7 +46,7 @@ def fill_pod(template: Manifest, spec: JobSpec, own_args: tuple[str, ...] = ()) 
 
 def _fill_container(container: Manifest, spec: JobSpec, own_args: tuple[str, ...]) -> None:
     assign(container, ("image",), spec.image)
-    assign(container, ("command",), ["python", "-m", spec.module])
+    assign(container, ("command", -1), spec.module)  # Behind the supervisor, where there is one.
     assign(container, ("args",), [*map(literal, spec.args), *own_args])
     container["env"] += [
         {"name": name, "value": literal(value)} for name, value in sorted(spec.variables.items())

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from job import storage
-from job.demo import write_digits
+from job.making.digits import write_digits
 from tests.conftest import PHOTOGRAPHS
 from tests.job import slim_oracle
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -22,7 +23,6 @@ from job.process.kept_log import AttemptLog
 from tests.fault_proxy import Fault, FaultProxy
 
 WAIT_S = 60
-VARIABLE = "KEEP_LOG_OF_WORKER"
 
 
 @contextlib.contextmanager
@@ -67,6 +67,13 @@ def only_child(process: "subprocess.Popen[bytes]") -> int:
     while not (children := path.read_text().split()):
         assert process.poll() is None
     return int(children[0])
+
+
+def waits_for(process: int, number: signal.Signals) -> bool:
+    """Whether the kernel keeps a signal for a process, or calls its handler."""
+    status = Path(f"/proc/{process}/status").read_text()
+    masks = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return any(int(mask, 16) & 1 << number - 1 for mask in masks)
 
 
 def kept(run: str, attempt: int = 1, replica: str = "worker-0") -> bytes:
@@ -185,11 +192,12 @@ time.sleep(1000)
 def test_a_pod_that_is_deleted_as_soon_as_it_starts_does_not_sit_through_its_grace_period(
     process_1: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The signal comes when process 1 has become the supervisor, which asks for none yet."""
-    command = [*process_1, sys.executable, "-m", "job.train", "--data=d", f"--run={tmp_path}"]
-    with subprocess.Popen(command, env=os.environ | {VARIABLE: "0"}) as unshare:
+    """The signal comes as soon as process 1 can hold it, before the trainer is started."""
+    training = ["-m", "job.train", "--data=d", f"--run={tmp_path}"]
+    supervisor = [sys.executable, "-m", "job.supervise", "worker-0", *training]
+    with subprocess.Popen([*process_1, *supervisor]) as unshare:
         try:
-            while b"job.supervise" not in Path(f"/proc/{only_child(unshare)}/cmdline").read_bytes():
+            while not waits_for(only_child(unshare), signal.SIGTERM):
                 assert unshare.poll() is None
             os.kill(only_child(unshare), signal.SIGTERM)
             assert unshare.wait(WAIT_S) == ExitCode.PREEMPTED
@@ -307,8 +315,10 @@ def test_the_command_of_a_manifest_keeps_its_log(
     """Where there is no run directory in its flags, only the trainer says so."""
     run = f"{bucket}/run"
     done = subprocess.run(
-        [sys.executable, "-m", "job.train", *(flag.format(run=run) for flag in flags)],
-        env=os.environ | {VARIABLE: "3"},
+        [
+            *(sys.executable, "-m", "job.supervise", "worker-3", "-m", "job.train"),
+            *(flag.format(run=run) for flag in flags),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -320,10 +330,10 @@ def test_the_command_of_a_manifest_keeps_its_log(
     assert len(list(storage.list_files(run))) == keeps
 
 
-@pytest.mark.parametrize("variable", [{}, {VARIABLE: "0"}])
-def test_nothing_else_gets_a_parent(variable: dict[str, str]) -> None:
-    """Neither a laptop's trainer nor what somebody types in a pod."""
-    command = [sys.executable, "-c", "import os, job; print(os.getpid())", "--run=here"]
-    with subprocess.Popen(command, env=os.environ | variable, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert int(process.stdout.read()) == process.pid
+def test_what_is_wrongly_called_says_how() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "job.supervise", "worker-0"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == ExitCode.BAD_CONFIG
+    assert "usage: python -m job.supervise REPLICA" in done.stderr

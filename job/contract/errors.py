@@ -1,4 +1,4 @@
-"""Errors that a user can act on. Each owns its exit code; its text is one line.
+"""Errors that a user can act on, and exit codes. Each error owns its code; its text is one line.
 
     JobError
     ├── ConfigError              2    a flag or a configuration
@@ -8,7 +8,7 @@
     ├── DivergedError            70   a loss that is not finite
     ├── NoSpaceError             74   a full disk
     ├── DeniedError              77   a missing permission
-    ├── PreemptedError           143  SIGTERM, after a checkpoint was saved
+    ├── PreemptedError           143  SIGTERM; what was finished is kept
     │   └── LeaseLostError       143  another attempt writes into the run directory now
     ├── PeerLostError            144  another worker died or stalled
     ├── ClusterNotFormedError    145  the workers never found each other
@@ -18,7 +18,63 @@ A message says what is wrong, with which value, and how to mend it. `job/process
 these, and only these, into a line on stderr and an exit code.
 """
 
-from job.contract.exit_codes import ExitCode
+import enum
+
+FIRST_RETRYABLE = 128
+"""Below, a restart cannot help; from here on it can. The manifests' restart rules, the local
+backend and `launcher why` all build on that one line."""
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of every `python -m job.*` command."""
+
+    DONE = 0
+    BAD_CONFIG = 2
+    BAD_DATA = 65
+    INPUT_MISSING = 66
+    DIVERGED = 70
+    NO_SPACE = 74
+    DENIED = 77
+    PREEMPTED = 143
+    PEER_LOST = 144
+    CLUSTER_NOT_FORMED = 145
+    STORAGE_UNREACHABLE = 146
+
+
+_MEANINGS: dict[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.BAD_CONFIG: "a bad flag or configuration",
+    ExitCode.BAD_DATA: "bad data: a damaged record, image, dataset or checkpoint",
+    ExitCode.INPUT_MISSING: "an input is not there",
+    ExitCode.DIVERGED: "training diverged: the loss is not finite",
+    ExitCode.NO_SPACE: "no space left on a disk",
+    ExitCode.DENIED: "permission denied",
+    ExitCode.PREEMPTED: "asked to leave, or preempted; what was finished is kept",
+    ExitCode.PEER_LOST: "another worker was lost",
+    ExitCode.CLUSTER_NOT_FORMED: "the workers never found each other",
+    ExitCode.STORAGE_UNREACHABLE: "storage stayed unreachable after all retries",
+}
+
+
+def exit_meaning(code: int) -> str:
+    """Say in words what an exit code of a job's process means."""
+    if code in _MEANINGS:
+        return _MEANINGS[ExitCode(code)]
+    if code == 1:
+        return "an unexpected error (see the traceback in the log)"
+    if code < 0:
+        return f"killed by signal {-code}"
+    if code > FIRST_RETRYABLE:
+        return f"killed by signal {code - FIRST_RETRYABLE}"
+    return "an unknown exit code"
+
+
+def restart_may_help(code: int) -> bool:
+    """Whether starting again from the last checkpoint can end differently.
+
+    A negative code is Python's way to say that a signal ended the process.
+    """
+    return code >= FIRST_RETRYABLE or code < 0
 
 
 class JobError(Exception):
@@ -68,7 +124,7 @@ class DeniedError(JobError):
 
 
 class PreemptedError(JobError):
-    """The process was asked to leave; a checkpoint of this moment is committed."""
+    """The process was asked to leave; what was finished is committed."""
 
     exit_code = ExitCode.PREEMPTED
 

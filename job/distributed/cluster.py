@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 from job import storage
 from job.contract.configs import TrainConfig
-from job.contract.errors import ClusterNotFormedError, ConfigError
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ClusterNotFormedError, ConfigError, ExitCode
 from job.distributed.rendezvous import exclude_from_proxy, wait_for_peers
 from job.distributed.tf_config import Membership, parse_tf_config
 from job.process.cores import available_cores

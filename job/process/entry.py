@@ -19,12 +19,12 @@ from job.contract import flags
 from job.contract.errors import (
     ConfigError,
     DeniedError,
+    ExitCode,
     HelpRequested,
     JobError,
     NoSpaceError,
     PreemptedError,
 )
-from job.contract.exit_codes import ExitCode
 from job.contract.wording import printable
 from job.process import startup
 

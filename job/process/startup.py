@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 
 _ENVIRONMENT = {
     # What TensorFlow says of instruction sets and missing GPUs is nothing to act on.

@@ -14,7 +14,7 @@ import time
 import types
 from typing import Self
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 
 LEAVE_WITHIN_S = 10.0
 """For work that loses little by leaving at any time; nodes on spot prices give 15 s."""

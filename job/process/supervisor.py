@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from job import storage
 from job.contract import flags
-from job.contract.errors import ConfigError, HelpRequested
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ConfigError, ExitCode, HelpRequested
 from job.contract.train_config import TrainConfig
 from job.process import children
 from job.process.bounded_log import BoundedLog

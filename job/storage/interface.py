@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from job.contract.errors import InputMissingError, JobError
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode, InputMissingError, JobError
 
 ABSENT = 0
 """The generation of a file that is not there, as in GCS's own preconditions."""

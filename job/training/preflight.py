@@ -15,8 +15,7 @@ from contextlib import closing
 from job import storage
 from job.contract import layout
 from job.contract.configs import TrainConfig
-from job.contract.errors import ConfigError, InputMissingError, JobError
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ConfigError, ExitCode, InputMissingError, JobError
 from job.dataset.description import load_dataset
 from job.distributed import gpu_facts
 from job.process.hard_deadline import exit_after

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from launcher import kinds
 from launcher.diagnosis.finding import clip
 from launcher.observe.state import Event, Pod, State, Time

@@ -1,6 +1,6 @@
 """Pods that were taken away: preempted, drained, evicted, lost with their node."""
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from launcher.diagnosis.finding import Finding, clip, names, quote
 from launcher.observe.state import Pod, State
 

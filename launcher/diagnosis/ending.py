@@ -3,8 +3,7 @@
 import dataclasses
 import math
 
-from job.contract import exit_codes
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode, exit_meaning, restart_may_help
 from job.contract.wording import many
 from launcher import kinds
 from launcher.diagnosis import disruption, running
@@ -99,7 +98,7 @@ def _failed(state: State) -> Finding | None:
     crash = first_crash(state) or remembered_crash(state)
     if "deadline" in text.lower():
         return _deadline(state)
-    permanent = crash is not None and not exit_codes.restart_may_help(crash.exit_code)
+    permanent = crash is not None and not restart_may_help(crash.exit_code)
     if not permanent:
         taken = disruption.taken_away(state, crashed=crash is not None)
         if taken is not None and kinds.of_object(state.job.kind).fails_on_eviction:
@@ -190,7 +189,7 @@ def _restarts_spent(state: State) -> Finding:
 
 def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
     job, pod = state.job, crash.pod
-    over = job.over or not exit_codes.restart_may_help(crash.exit_code)
+    over = job.over or not restart_may_help(crash.exit_code)
     if crash.reason == "OOMKilled":
         return _out_of_memory(state, crash)
     sentence = f"{pod.replica} of {job.name} ended {_how(crash)}."
@@ -211,7 +210,7 @@ def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
 
 
 def _how(crash: Crash) -> str:
-    meaning = f" ({exit_codes.meaning(crash.exit_code)})"
+    meaning = f" ({exit_meaning(crash.exit_code)})"
     if crash.exit_code == 1:  # says nothing that the error itself does not say better
         meaning = "" if crash.said else " (an unexpected error)"
     said = f": {crash.said}" if crash.said else ""

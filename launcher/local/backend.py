@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from job import storage
-from job.contract import exit_codes, layout
-from job.contract.errors import JobError
+from job.contract import layout
+from job.contract.errors import FIRST_RETRYABLE, ExitCode, JobError, exit_meaning, restart_may_help
 from job.process.cores import available_cores
 from job.storage.local import errors_of
 from launcher.context import Context
@@ -61,7 +61,7 @@ def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
     with suppress(BrokenPipeError):
         if code == 0:
             context.output.print(f"done: {spec.output}")
-        elif code == exit_codes.ExitCode.PREEMPTED:
+        elif code == ExitCode.PREEMPTED:
             where = spec.output if "/" in spec.output else f"./{spec.output}"
             context.output.note(f"go on from its checkpoint: launcher resume {where}")
     return code
@@ -106,7 +106,7 @@ class _LocalJob:
             if cause.code == 0 or self._interrupts:
                 break
             words = f"{cause.name} ended: {_describe(cause.code)}"
-            if not exit_codes.restart_may_help(cause.code):
+            if not restart_may_help(cause.code):
                 self._note(f"{words}; starting again would not help")
                 break
             if restarts == self._spec.max_restarts:
@@ -114,7 +114,7 @@ class _LocalJob:
                 break
             restarts += 1
             self._note(f"{words}; restart {restarts} of {self._spec.max_restarts}")
-        return exit_codes.FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
+        return FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
 
     def _attempt(self, number: int) -> Ended:
         with self._log_folder(number) as folder, self._scratch_folder() as scratch:
@@ -227,7 +227,7 @@ class _LocalJob:
 
 def _describe(code: int) -> str:
     shown = f"exit code {code}, " if code >= 0 else ""
-    return shown + exit_codes.meaning(code)
+    return shown + exit_meaning(code)
 
 
 def _next_attempt(spec: JobSpec) -> int:

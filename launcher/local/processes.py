@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from job.contract.exit_codes import FIRST_RETRYABLE, ExitCode
+from job.contract.errors import FIRST_RETRYABLE, ExitCode
 from job.process import children
 
 _POLL_S = 0.1

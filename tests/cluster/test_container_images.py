@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from tests.cluster import images, paths
 from tests.cluster.images.docker import Docker, docker_daemon, why_no_docker
 from tests.cluster.waiting import await_condition

@@ -9,7 +9,7 @@ import pytest
 from job import storage
 from job.contract import layout
 from job.contract.configs import EvaluateConfig
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from job.evaluation.evaluator import evaluate
 from job.process import entry
 from tests.job.trained_run import CLASSES, make_dataset, make_run, read_json

@@ -12,7 +12,7 @@ import tensorflow as tf
 from job import storage
 from job.contract import layout
 from job.contract.configs import ExportConfig
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from job.dataset.batches import evaluation_batches
 from job.evaluation.passes import Scorer
 from job.model.trained import load_trained_model

@@ -14,7 +14,7 @@ from PIL import Image
 from job import storage
 from job.contract import layout
 from job.contract.configs import PredictConfig
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from job.prediction.image_reader import REASONS
 from job.prediction.parts import decode_rows
 from job.prediction.predictor import predict

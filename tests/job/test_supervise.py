@@ -17,7 +17,7 @@ import pytest
 
 from job import storage
 from job.contract import layout
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 from job.process.bounded_log import BoundedLog
 from job.process.kept_log import AttemptLog
 from tests.fault_proxy import Fault, FaultProxy

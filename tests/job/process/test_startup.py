@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 
 ROOT = Path(__file__).parents[3]
 PREPARE = "from job.process import startup; startup.prepare()"

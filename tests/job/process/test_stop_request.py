@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ExitCode
 
 STUCK = """
 import signal, time

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from job import storage
 from job.contract import layout
 from job.contract import lease as contract
-from job.contract.errors import DataError, LeaseLostError, RunHeldError
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import DataError, ExitCode, LeaseLostError, RunHeldError
 from job.contract.lease import Fence, Lease, Owner
 from job.run import lease_file
 from job.run.lease import submission_id, take

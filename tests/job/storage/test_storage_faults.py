@@ -10,8 +10,7 @@ import pytest
 
 from job import storage
 from job.contract.configs import ExportConfig
-from job.contract.errors import ConfigError, DeniedError, StorageUnreachableError
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ConfigError, DeniedError, ExitCode, StorageUnreachableError
 from job.process import entry
 from job.storage.gcs import GcsStorage
 from tests.fault_proxy import Fault, FaultProxy

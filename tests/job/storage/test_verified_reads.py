@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from job import storage
-from job.contract.errors import ConfigError, DataError, StorageUnreachableError
-from job.contract.exit_codes import ExitCode
+from job.contract.errors import ConfigError, DataError, ExitCode, StorageUnreachableError
 from job.storage import media_answer
 from job.storage.interface import ChangedError
 from job.storage.stream import ReadAhead

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import k8s
-from job.contract.exit_codes import FIRST_RETRYABLE
+from job.contract.errors import FIRST_RETRYABLE
 from launcher import kinds
 from launcher.manifests import labels, skeleton, yaml_text
 from launcher.manifests.render import render

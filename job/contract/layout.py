@@ -23,8 +23,8 @@ _PREDICTIONS = re.compile(
 
 
 def join(base: str, *parts: str) -> str:
-    """Join path parts with slashes, as local paths and gs:// both want it."""
-    return "/".join([base.rstrip("/") or "/", *parts]).replace("//", "/", 1 if base == "/" else 0)
+    """Append relative parts to a folder's path, local or gs://; "" is the current folder."""
+    return "/".join([base.rstrip("/"), *parts]) if base else "/".join(parts)
 
 
 # Dataset

@@ -24,8 +24,7 @@ from job.contract.configs import TrainConfig
 from job.contract.errors import ConfigError, DataError
 from job.dataset.batch_memory import BatchMemory, as_tensor
 from job.dataset.description import Dataset
-from job.dataset.order import WINDOW_SHARDS, Order, slice_of_batch
-from job.dataset.permutation import uniforms
+from job.dataset.order import WINDOW_SHARDS, Order, slice_of_batch, uniforms
 from job.dataset.record_source import Examples, RecordSource
 from job.dataset.shard_cache import ShardCache
 from job.images.augment import DRAWS, AugmentOptions, Image, decode_for_training

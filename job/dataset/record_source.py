@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from job.contract.errors import DataError
 from job.dataset import tfrecord
 from job.dataset.description import Dataset
-from job.dataset.permutation import Int64s
+from job.dataset.order import Int64s
 from job.dataset.shard_cache import ShardCache
 
 

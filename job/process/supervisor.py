@@ -19,8 +19,7 @@ from job.contract import flags
 from job.contract.errors import ConfigError, ExitCode, HelpRequested
 from job.contract.train_config import TrainConfig
 from job.process import children
-from job.process.bounded_log import BoundedLog
-from job.process.kept_log import AttemptLog
+from job.process.kept_log import AttemptLog, BoundedLog
 
 # How long the end of a pod may wait for the last copy. A node on spot prices gives 15 s in all,
 # of which the trainer may have taken 10.

@@ -6,13 +6,13 @@ and all failures are the errors of `job.storage.interface`.
 """
 
 import dataclasses
-import os
 import re
 import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from job.contract.errors import ConfigError
+from job.contract.layout import join
 from job.storage.interface import (
     ABSENT,
     Backend,
@@ -63,13 +63,6 @@ def is_remote(path: str) -> bool:
             f"{path}: {scheme[1]}:// is not supported; use gs://bucket/prefix or a local path"
         )
     return True
-
-
-def join(base: str, *parts: str) -> str:
-    """Append `parts` to a folder's path, with exactly one slash before each."""
-    if not is_remote(base):
-        return os.path.join(base, *parts)
-    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
 def list_files(prefix_dir: str) -> Iterator[Stat]:

@@ -1,10 +1,13 @@
-"""Keeps a copy of a small local folder in a bucket: TensorBoard's events, logs of attempts.
+"""The small files of a run that change while it trains, written locally whatever the storage.
 
-Objects cannot be appended to, so a changed file is uploaded whole, at most once per period.
+TensorBoard's events and progress.json are written into a local folder. If the run directory is
+remote, that folder is copied to it in the background, so training never waits for storage. Objects
+cannot be appended to, so a changed file is uploaded whole, at most once per period.
 """
 
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 _MOST_BUSY = 0.1
 
 
-class LogSync:
+class FolderCopies:
     """Copies changed files of `local_dir` below `remote_dir` until closed.
 
     A copy that fails is reported once and tried again after the next period: logs never end a
@@ -93,3 +96,29 @@ class LogSync:
         """Yield each file's name and its state before its copy; half-written ones have none."""
         for found in storage.list_files(self._local_dir):
             yield os.path.relpath(found.path, self._local_dir), found
+
+
+class RunMirror:
+    """The local side of a run directory; a context manager.
+
+    Args:
+        run: Run directory, local or remote; a local one is its own mirror.
+        sync_s: Shortest time between two copies to a remote run directory, in seconds.
+    """
+
+    def __init__(self, run: str, sync_s: float) -> None:
+        self.path = run
+        self._sync: FolderCopies | None = None
+        if storage.is_remote(run):
+            self._folder = tempfile.TemporaryDirectory(prefix="run-")
+            self.path = self._folder.name
+            self._sync = FolderCopies(self.path, run, sync_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Copy what is left and delete the local folder of a remote run."""
+        if self._sync is not None:
+            self._sync.close()
+            self._folder.cleanup()

@@ -18,7 +18,7 @@ from job.run import checkpoints
 from job.run.checkpoint_writer import CheckpointWriter
 from job.run.lease import RunLease
 from job.storage import documents
-from job.storage.run_mirror import RunMirror
+from job.storage.mirror import RunMirror
 from job.training import evaluation_summary
 from job.training.ledger import Ledger
 from job.training.progress import Progress

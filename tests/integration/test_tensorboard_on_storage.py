@@ -16,7 +16,7 @@ import pytest
 import requests
 from PIL import Image, ImageChops
 
-from job.storage.run_mirror import RunMirror
+from job.storage.mirror import RunMirror
 from job.training.tensorboard import Summaries
 from tests.job.browser import screenshot
 from tests.storage_fixtures import bucket, emulator

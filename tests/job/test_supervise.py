@@ -18,8 +18,7 @@ import pytest
 from job import storage
 from job.contract import layout
 from job.contract.errors import ExitCode
-from job.process.bounded_log import BoundedLog
-from job.process.kept_log import AttemptLog
+from job.process.kept_log import AttemptLog, BoundedLog
 from tests.fault_proxy import Fault, FaultProxy
 
 WAIT_S = 60

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.contract.errors import DataError
-from job.dataset.order import Order, slice_of_batch
-from job.dataset.permutation import keyed_hash, permute, uniforms
+from job.dataset.order import Order, keyed_hash, permute, slice_of_batch, uniforms
 
 sizes = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any)
 seeds = st.integers(0, 2**31 - 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from job.contract.errors import DataError
-from job.dataset.permutation import uniforms
+from job.dataset.order import uniforms
 from job.images.augment import CENTRAL, DRAWS, AugmentOptions, crop_side, decode_for_training
 from job.images.preprocess import (
     MEAN_RGB,

@@ -10,7 +10,7 @@ import pytest
 from job import storage
 from job.contract.configs import TrainConfig
 from job.storage import local as storage_local
-from job.storage.mirror import LogSync
+from job.storage.mirror import FolderCopies
 from tests.fault_proxy import Fault, FaultProxy
 
 PERIOD_S = 0.1
@@ -31,7 +31,7 @@ def append(path: Path, text: str) -> None:
 
 def test_a_growing_file_is_copied_while_it_grows(bucket: str, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "train" / "events"
-    with LogSync(str(tmp_path / "logs"), f"{bucket}/logs", PERIOD_S):
+    with FolderCopies(str(tmp_path / "logs"), f"{bucket}/logs", PERIOD_S):
         for text in ("one", "two", "three"):
             append(log, text)
             content = log.read_bytes()
@@ -44,7 +44,7 @@ def test_a_growing_file_is_copied_while_it_grows(bucket: str, tmp_path: Path) ->
 
 
 def test_closing_copies_the_rest_and_only_what_changed(bucket: str, tmp_path: Path) -> None:
-    sync = LogSync(str(tmp_path), f"{bucket}/logs", NEVER_S)
+    sync = FolderCopies(str(tmp_path), f"{bucket}/logs", NEVER_S)
     append(tmp_path / "train" / "events", "a")
     append(tmp_path / "test" / "events", "b")
     sync.close()
@@ -54,7 +54,7 @@ def test_closing_copies_the_rest_and_only_what_changed(bucket: str, tmp_path: Pa
 
 
 def test_what_is_half_written_is_not_copied(bucket: str, tmp_path: Path) -> None:
-    with LogSync(str(tmp_path), f"{bucket}/run", 0.01):
+    with FolderCopies(str(tmp_path), f"{bucket}/run", 0.01):
         append(tmp_path / "events", "a")
         with storage_local.atomic_file(str(tmp_path / "progress.json")) as file:
             file.write(b"half")
@@ -71,7 +71,7 @@ def test_nothing_is_sent_while_nothing_changes(
     faulty_bucket: str, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     append(tmp_path / "events", "a")
-    with LogSync(str(tmp_path), f"{faulty_bucket}/logs", 0.02):
+    with FolderCopies(str(tmp_path), f"{faulty_bucket}/logs", 0.02):
         eventually(lambda: proxy.count("POST") == 1)
         time.sleep(0.3)
     assert proxy.count("") == 1
@@ -84,7 +84,7 @@ def test_however_often_files_change_a_period_takes_one_request_for_each(
     names = ("train", "test", "progress.json")
     storage.reconnect()
     started = time.monotonic()
-    with LogSync(str(tmp_path), f"{bucket}/run", PERIOD_S):
+    with FolderCopies(str(tmp_path), f"{bucket}/run", PERIOD_S):
         for _ in range(200):
             for name in names:
                 append(tmp_path / name, "more")
@@ -100,7 +100,7 @@ def test_a_failure_is_reported_once_and_mended_later(
     """Also a permission that is missing for a while is no reason to lose a run."""
     proxy.faults.append(Fault(status=403, times=4))
     append(tmp_path / "events", "a")
-    with LogSync(str(tmp_path), f"{faulty_bucket}/logs", 0.02):
+    with FolderCopies(str(tmp_path), f"{faulty_bucket}/logs", 0.02):
         eventually(lambda: proxy.faults[0].seen == 4)
         eventually(lambda: "again" in caplog.text.split("tried again")[-1])
     assert storage.read_bytes(f"{faulty_bucket}/logs/events") == b"a"
@@ -114,12 +114,12 @@ def test_closing_in_an_outage_is_told_and_ends(
     storage.reconnect(storage.Patience(deadline_s=0.2, first_wait_s=0.02, longest_wait_s=0.05))
     proxy.down = True
     append(tmp_path / "events", "a")
-    LogSync(str(tmp_path), f"{faulty_bucket}/logs", NEVER_S).close()
+    FolderCopies(str(tmp_path), f"{faulty_bucket}/logs", NEVER_S).close()
     assert caplog.text.count("could not be copied") == 1
 
 
 def test_a_folder_may_appear_late(bucket: str, tmp_path: Path) -> None:
-    with LogSync(str(tmp_path / "late"), f"{bucket}/logs", PERIOD_S):
+    with FolderCopies(str(tmp_path / "late"), f"{bucket}/logs", PERIOD_S):
         time.sleep(2 * PERIOD_S)
         append(tmp_path / "late" / "events", "a")
     assert storage.read_bytes(f"{bucket}/logs/events") == b"a"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job.process.bounded_log import BoundedLog
+from job.process.kept_log import BoundedLog
 
 HEAD, TAIL = 10, 7
 GAP = re.compile(rb"\n\[([\d,]+) bytes are missing here: the log is too long\]\n")

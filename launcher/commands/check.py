@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from job.contract.errors import ConfigError
 from launcher.context import Context
-from launcher.errors import UsageError
+from launcher.errors import LauncherError, UsageError
 from launcher.settings import arguments
 
 if TYPE_CHECKING:
     from launcher.checks.preflight import Checked
     from launcher.describe.training import Training
+    from launcher.kinds import ClusterKind
 
 NAME = "check"
 HELP = "Check the cluster, and whether a training job could run there."
@@ -75,10 +76,19 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _job(args: argparse.Namespace, context: Context) -> "tuple[Training | None, str]":
     """Describe the job; without one (no dataset, no image yet) the cluster is checked alone."""
-    from launcher.describe import training
+    from launcher.describe import backend_choice, training
 
     settings = context.settings
-    backend = training.choose_cluster_kind(settings)
+    cluster = context.cluster()
+
+    def serves(kind: "ClusterKind") -> bool:
+        try:
+            return cluster.serves(kind.resource)
+        except LauncherError:  # The check of the cluster tells it.
+            return True
+
+    choice = backend_choice.for_training(settings, has_cluster=True, serves=serves)
+    backend = backend_choice.in_cluster(choice)
     try:
         job = training.prepare(
             settings, args.job_flags, name=args.name or "", run=args.run or "",

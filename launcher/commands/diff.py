@@ -29,11 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the differences; 0 if there are none."""
-    from launcher.describe import training
+    from launcher.describe import backend_choice, training
     from launcher.manifests.render import render
 
     settings = context.settings
-    backend = training.choose_cluster_kind(settings)
+    cluster = context.cluster()
+    choice = backend_choice.for_training(
+        settings, has_cluster=True, serves=lambda kind: cluster.serves(kind.resource)
+    )
+    backend = backend_choice.in_cluster(choice)
     other = args.job or args.name or ""
     job = training.prepare(
         settings, args.job_flags, name=args.name or other, run=args.run or "",

@@ -47,10 +47,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return send_task.run(
         "make-tfrecords", config, config.output, args, context,
         rows=[("source", config.source), ("output", config.output)],
-        tasks_count=args.tasks or _tasks(config.source, args.task_backend),
+        tasks_count=args.tasks or _tasks(config.source, here=send_task.runs_here(args, context)),
     )  # fmt: skip
 
 
-def _tasks(source: str, backend: str) -> int:
+def _tasks(source: str, *, here: bool) -> int:
     """An archive can only be read from its beginning, so tasks would each read all of it."""
-    return 1 if source.endswith((".tar.gz", ".tgz", ".tar")) or backend == "local" else 4
+    return 1 if source.endswith((".tar.gz", ".tgz", ".tar")) or here else 4

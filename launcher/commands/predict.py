@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         config,
         tasks=args.tasks,
         gpus=args.task_gpus,
-        here=args.task_backend == "local",
+        here=send_task.runs_here(args, context),
         may_list=not args.dry_run,
         resume=args.resume,
     )

@@ -20,10 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the manifests."""
-    from launcher.describe import training
+    from launcher.describe import backend_choice, training
     from launcher.manifests.render import render
 
-    backend = training.choose_cluster_kind(context.settings)
+    # As if everything were installed: a manifest is printed without a cluster.
+    choice = backend_choice.for_training(
+        context.settings, has_cluster=True, serves=lambda _kind: True
+    )
+    backend = backend_choice.in_cluster(choice)
     job = training.prepare(
         context.settings,
         args.job_flags,

@@ -45,8 +45,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     settings = resumption.with_flags(earlier.settings, args, context.settings)
     run_dir = earlier.config.run
     options = from_args(args)
-    backend = training.choose_backend(settings, has_cluster=submit.has_cluster(options, context))
-    in_cluster = isinstance(backend, ClusterKind)
+    choice = submit.choose_backend(settings, options, context)
+    in_cluster = isinstance(choice.kind, ClusterKind)
     asks = in_cluster and options.dry_run != "client"
     job = training.prepare(
         settings,
@@ -54,9 +54,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
         name=args.name or _free_name(old_name, context, asks=asks),
         run=run_dir,
         namespace=context.namespace if in_cluster else "",
-        backend=backend,
+        backend=choice.kind,
         with_facts=options.dry_run != "client",
     )
+    if choice.why and options.dry_run != "client":
+        context.output.note(str(choice))
     if options.introduces:
         output = context.output
         _, where = resumption.where_it_goes_on(run_dir)

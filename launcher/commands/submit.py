@@ -8,7 +8,6 @@ from launcher.settings import arguments
 
 if TYPE_CHECKING:
     from launcher.describe.training import Training
-    from launcher.kinds import ClusterKind
 
 NAME = "submit"
 HELP = "Start a training job."
@@ -36,39 +35,22 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.sending.options import from_args
 
     settings, options = context.settings, from_args(args)
-    backend = training.choose_backend(settings, has_cluster=submit.has_cluster(options, context))
-    is_free = settings.backend == "auto" and options.dry_run != "client"
-    if is_free and isinstance(backend, ClusterKind):
-        backend = _installed(backend, context)
-    in_cluster = isinstance(backend, ClusterKind)
+    choice = submit.choose_backend(settings, options, context)
+    in_cluster = isinstance(choice.kind, ClusterKind)
     job = training.prepare(
         settings,
         args.job_flags,
         name=args.name or "",
         run=args.run or "",
         namespace=context.namespace if in_cluster else "",
-        backend=backend,
+        backend=choice.kind,
         with_facts=options.dry_run != "client",
     )
-    if settings.backend == "auto" and not in_cluster:
-        context.output.note("no cluster is configured, so this runs here (--backend local)")
+    if choice.why and options.dry_run != "client":
+        context.output.note(str(choice))
     if options.introduces:
         _introduce(job, context)
     return submit.submit(job.spec, options, context)
-
-
-def _installed(preferred: "ClusterKind", context: Context) -> "ClusterKind":
-    """Take the other kind where the cluster does not have the preferred one."""
-    from launcher import kinds
-
-    cluster, other = context.cluster(), kinds.alternative(preferred)
-    if other and not cluster.serves(preferred.resource) and cluster.serves(other.resource):
-        context.output.note(
-            f"note: the cluster has no {preferred.plural}, so this becomes {other.phrase} "
-            f"(--backend {other.name})"
-        )
-        return other
-    return preferred
 
 
 def _introduce(job: "Training", context: Context) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from job.contract import flags
 from job.contract.configs import TrainConfig
 from job.process.cores import available_cores
-from launcher import kinds
 from launcher.describe import dataset_facts, provenance, sizing
 from launcher.describe.dataset_facts import DatasetFacts
 from launcher.describe.from_settings import assemble
@@ -34,34 +33,6 @@ class Training:
     spec: JobSpec
     config: TrainConfig
     facts: DatasetFacts
-
-
-def choose_backend(settings: Settings, *, has_cluster: bool) -> Kind:
-    """Resolve `auto`: local without a cluster, JobSet for spot nodes and queues, else TFJob.
-
-    A TFJob fails for good when one pod is evicted, and Kueue does not handle TFJobs unless it is
-    told to; a JobSet restarts as a whole and is queued by default.
-    """
-    if settings.backend != "auto":
-        return kinds.named(settings.backend)
-    if not has_cluster:
-        return kinds.LOCAL
-    return kinds.JOBSET if settings.spot or settings.queue else kinds.TFJOB
-
-
-def choose_cluster_kind(settings: Settings) -> ClusterKind:
-    """Resolve `auto` for whoever needs a manifest, as if there were a cluster.
-
-    Raises:
-        UsageError: The settings say `local`.
-    """
-    backend = choose_backend(settings, has_cluster=True)
-    if not isinstance(backend, ClusterKind):
-        raise UsageError(
-            f"the {backend.name} backend has no manifest; choose --backend "
-            + " or ".join(kind.name for kind in kinds.TRAINING)
-        )
-    return backend
 
 
 def prepare(

@@ -1,6 +1,6 @@
 """(skeleton, JobSpec) -> manifests. Pure: the same spec gives the same manifests.
 
-`submit` sends exactly what `render` prints.
+`submit` sends exactly what `render` prints, and gives each submission a name of its own.
 """
 
 from collections.abc import Callable

@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from launcher import kinds
 from launcher.context import Context
-from launcher.describe import tasks
-from launcher.kinds import ClusterKind, Kind
+from launcher.describe import backend_choice, tasks
+from launcher.describe.backend_choice import Choice
+from launcher.kinds import ClusterKind
 from launcher.sending import submit
-from launcher.sending.options import SendOptions, from_args
+from launcher.sending.options import from_args
 
 
 def run(
@@ -25,8 +25,8 @@ def run(
 ) -> int:
     """Send a job of independent tasks, or run it here; `rows` say what it does."""
     options = from_args(args)
-    backend = _backend(args.task_backend, options, context)
-    in_cluster = isinstance(backend, ClusterKind)
+    choice = choose_backend(args, context)
+    backend, in_cluster = choice.kind, isinstance(choice.kind, ClusterKind)
     spec = tasks.prepare(
         context.settings,
         kind,
@@ -38,6 +38,8 @@ def run(
         tasks=tasks_count,
         gpus=gpus if in_cluster else 0,
     )
+    if choice.why and options.dry_run != "client":
+        context.output.note(str(choice))
     if options.introduces:
         where = f" in namespace {spec.namespace}" if spec.namespace else ""
         context.output.print(context.output.style(spec.name, "bold") + where)
@@ -45,10 +47,12 @@ def run(
     return submit.submit(spec, options, context)
 
 
-def _backend(asked: str, options: SendOptions, context: Context) -> Kind:
-    """Resolve `auto`: here where the profile trains here or without a cluster, else a Job."""
-    if asked != "auto":
-        return kinds.named(asked)
-    lives_here = context.settings.backend == kinds.LOCAL.name
-    here = lives_here or not submit.has_cluster(options, context)
-    return kinds.LOCAL if here else kinds.JOB
+def choose_backend(args: argparse.Namespace, context: Context) -> Choice:
+    """Resolve the backend of a job of independent tasks, before they are counted."""
+    has_cluster = submit.has_cluster(from_args(args), context)
+    return backend_choice.for_tasks(args.task_backend, context.settings, has_cluster=has_cluster)
+
+
+def runs_here(args: argparse.Namespace, context: Context) -> bool:
+    """Whether the tasks will be processes of this machine."""
+    return not isinstance(choose_backend(args, context).kind, ClusterKind)

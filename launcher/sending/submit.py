@@ -5,8 +5,12 @@ import uuid
 
 from launcher.api import kubeconfig
 from launcher.context import Context
+from launcher.describe import backend_choice
+from launcher.describe.backend_choice import Choice
 from launcher.describe.spec import JobSpec
+from launcher.kinds import ClusterKind
 from launcher.sending.options import SendOptions
+from launcher.settings.fields import Settings
 
 
 def has_cluster(options: SendOptions, context: Context) -> bool:
@@ -14,6 +18,21 @@ def has_cluster(options: SendOptions, context: Context) -> bool:
     if options.dry_run == "client":
         return True
     return kubeconfig.is_configured(context.settings.kubeconfig, context.environ)
+
+
+def choose_backend(settings: Settings, options: SendOptions, context: Context) -> Choice:
+    """Resolve the backend of a training job; what the cluster has installed matters.
+
+    Raises:
+        LauncherError: The cluster cannot be asked.
+    """
+
+    def serves(kind: ClusterKind) -> bool:
+        return options.dry_run == "client" or context.cluster().serves(kind.resource)
+
+    return backend_choice.for_training(
+        settings, has_cluster=has_cluster(options, context), serves=serves
+    )
 
 
 def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:

@@ -46,7 +46,8 @@ class Settings:
     backend: str = setting(
         "auto",
         "what runs the job: tfjob, jobset, local (processes on this machine), or auto: local "
-        "without a cluster, jobset for spot nodes and queues, else tfjob",
+        "without a cluster, jobset for spot nodes and queues, else tfjob; the other one where "
+        "the cluster lacks it",
         choices=BACKENDS,
     )
     service_account: str = setting(

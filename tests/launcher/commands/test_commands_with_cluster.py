@@ -12,7 +12,7 @@ from job.contract import flags, layout
 from job.contract.configs import TrainConfig
 from launcher.api import resources
 from launcher.cli import main
-from launcher.manifests import labels
+from launcher.manifests import labels, skeleton
 from tests.launcher import shapes
 from tests.launcher.fake_apiserver import FakeApiServer
 
@@ -43,7 +43,7 @@ def user(server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def rendered(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, object]:
     assert main(["render", *argv]) == 0
-    manifest = yaml.safe_load(capsys.readouterr().out)
+    manifest = next(iter(yaml.safe_load_all(capsys.readouterr().out)))
     assert isinstance(manifest, dict)
     return manifest
 
@@ -183,6 +183,10 @@ def test_submit_says_what_it_sends_and_sends_what_render_prints(
     assert "launcher logs -f nightly" in out
     made = server.object(resources.TFJOBS, "nightly")
     assert made is not None
+    assert made["spec"] != manifest["spec"], "each submission has a name of its own"
+    for item in (made, manifest):
+        (worker,) = item["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]  # type: ignore[index]
+        del skeleton.by_name(worker["env"], "SUBMISSION_ID")["value"]
     assert made["spec"] == manifest["spec"]
     assert made["metadata"]["labels"] == manifest["metadata"]["labels"]  # type: ignore[index]
 
@@ -233,7 +237,7 @@ def test_auto_takes_the_kind_that_is_installed(
         assert submit(job, "-o", "name") == 0
     printed = capsys.readouterr()
     assert printed.out == "jobset.jobset.x-k8s.io/nightly\n"
-    assert "the cluster has no TFJobs, so this becomes a JobSet" in printed.err
+    assert "--backend auto: jobset, since the cluster has no TFJobs" in printed.err
 
 
 def test_tasks_become_jobs(server: FakeApiServer, capsys: pytest.CaptureFixture[str]) -> None:

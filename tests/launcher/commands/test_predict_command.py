@@ -93,3 +93,23 @@ def test_a_dry_run_prints_the_job_and_lists_nothing(capsys: pytest.CaptureFixtur
         container["args"]
     )
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_without_a_cluster_it_is_one_task_of_this_machine(
+    config: PredictConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Tasks share one machine's cores no better than threads do; the images are counted, too."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    model = str(tmp_path / "nowhere")
+    code = cli.main(
+        ["predict", f"--model={model}", f"--images={config.images}", f"--output={config.output}"]
+    )
+    printed = capsys.readouterr()
+    assert code == 66
+    assert "--backend auto: local, since no cluster is configured" in printed.err
+    assert "1 for 7 missing of 7 parts" in printed.out
+    assert "worker-1" not in printed.out

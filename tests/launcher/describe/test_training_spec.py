@@ -137,22 +137,6 @@ def test_the_fingerprint_ignores_where_a_job_comes_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "has_cluster", "backend"),
-    [
-        ({}, True, "tfjob"),
-        ({"spot": True}, True, "jobset"),
-        ({"queue": "q"}, True, "jobset"),
-        ({}, False, "local"),
-        ({"backend": "jobset"}, False, "jobset"),
-    ],
-)
-def test_auto_picks_the_backend(given: dict[str, Any], has_cluster: bool, backend: str) -> None:
-    """Local without a cluster, JobSet where pods come and go, else the TFJob."""
-    chosen = training.choose_backend(Settings(**given), has_cluster=has_cluster)
-    assert chosen.name == backend
-
-
-@pytest.mark.parametrize(
     "given",
     [
         {"placement": "moon"}, {"placement": "kueue:x"}, {"ttl": "soon"}, {"max_duration": "0s"},

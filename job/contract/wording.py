@@ -23,6 +23,11 @@ def printable(text: str, keep: str = "\n\t") -> str:
     )
 
 
+def shown_name(name: str) -> str:
+    """Write a file's name so that it is one line of text wherever it is shown."""
+    return printable(name, keep="")
+
+
 def printable_json(text: str) -> str:
     """Write the same characters in a JSON document as JSON's own escapes."""
     return _UNPRINTABLE.sub(

@@ -3,6 +3,7 @@
 import sys
 
 from job.contract.configs import RecordsConfig
+from job.making.layout_table import as_table
 from job.process import entry
 
 
@@ -21,5 +22,6 @@ if __name__ == "__main__":
             program="python -m job.make_tfrecords",
             description="Make TFRecord shards of images: checked, shrunk, shuffled, and the same "
             "bytes for the same source, options and seed. Started again, it goes on.",
+            epilog=as_table(),
         )
     )

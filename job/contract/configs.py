@@ -26,6 +26,15 @@ from job.contract.train_config import TrainConfig as TrainConfig
 ConfigT = TypeVar("ConfigT")
 
 
+def _path_column() -> Any:
+    return option(
+        "",
+        "Column of a list that holds the images' paths, by its name or its number from 1; empty "
+        "finds it.",
+        group="source",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig:
     """Settings of `python -m job.download`."""
@@ -58,11 +67,25 @@ class RecordsConfig:
 
     source: str = option(
         MISSING,
-        "Images: a folder or .tar.gz in the Food-101 layout, a folder with one folder per class, "
-        f"or a CSV of path,label[,split]; {PATH_FORMS}.",
+        "Images: a folder or an archive in one of the layouts below, or a list of path,label"
+        f"[,split]; {PATH_FORMS}.",
         group="source",
     )
     name: str = option("", "Name of the dataset; empty takes it from the source.", group="source")
+    nested: str = option(
+        "refuse",
+        "What folders within class folders mean: refuse them, join their names into the class "
+        "(asian/ramen), or let the top folder be the class.",
+        group="source",
+        choices=("refuse", "join", "top"),
+    )
+    path_column: str = _path_column()
+    label_column: str = option(
+        "", "Column of a list that holds the label; empty finds it.", group="source"
+    )
+    split_column: str = option(
+        "", "Column of a list that holds train or test; empty finds it.", group="source"
+    )
     test_fraction: float = option(
         0.1,
         "Share of the images that becomes the test split where the source has none.",
@@ -187,6 +210,7 @@ class PredictConfig:
         "Images (JPEG, PNG, WebP, GIF, BMP, TIFF): a folder, a bucket prefix, a glob, a .txt, .csv "
         f"or .jsonl list, a dataset directory or a .tar; {PATH_FORMS}.",
     )
+    path_column: str = _path_column()
     output: str = option(MISSING, f"Predictions directory; {PATH_FORMS}.")
     task_index: int = option(0, "Which of the tasks this process is.", group="work", low=0)
     num_tasks: int = option(1, "Tasks that share the images.", group="work", low=1)

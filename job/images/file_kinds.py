@@ -8,6 +8,7 @@ would take hours; only endings that nobody knows are looked into (`is_image_cont
 import enum
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
 
 DECODED = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "HEIC", "AVIF")
@@ -112,6 +113,24 @@ def why_undecoded(name: str) -> str | None:
     ending = ending_of(name)
     what = _UNDECODED.get(ending)
     return None if what is None else f"no decoder for {ending}: {what}"
+
+
+def name_fault(name: str) -> str:
+    """Say why a name cannot be taken into records and listings; empty for all others."""
+    if name.isascii() and name.isprintable():
+        return ""
+    kinds = {unicodedata.category(char) for char in name}
+    if "Cs" in kinds:  # How Python carries bytes that are no UTF-8, and a lone surrogate of JSON.
+        return "the name is not UTF-8"
+    return "the name has control characters" if "Cc" in kinds else ""
+
+
+def unicode_forms(name: str) -> list[str]:
+    """Give the ways in which file systems write a name: as it is, composed, decomposed."""
+    if name.isascii():
+        return [name]
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return list(dict.fromkeys(forms))
 
 
 def is_image_content(start: bytes) -> bool:

@@ -5,7 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from job.contract.errors import DataError
 from job.images.file_kinds import has_image_ending
@@ -26,14 +26,14 @@ class TableReader:
     """A table of text, of which the separator is found by its first line with content.
 
     Args:
-        file: Open at its beginning; is closed with the reader.
+        text: Open at its beginning.
         name: For its ending, and for messages.
         labelled: Whether entries have several cells at all: plain lists of paths have one.
     """
 
-    def __init__(self, file: BinaryIO, name: str, *, labelled: bool) -> None:
+    def __init__(self, text: TextIO, name: str, *, labelled: bool) -> None:
         self._name = name
-        self._text = _decoded(file, name)
+        self._text = text
         self._head = self._text.read(_HEAD_CHARACTERS)
         self._labelled = labelled
 
@@ -98,9 +98,9 @@ def _fitness(row: list[str]) -> tuple[int, bool, bool]:
     return several * sum(map(is_known, row)), several and has_image_ending(row[0]), several
 
 
-def objects(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
+def objects(text: TextIO) -> Iterator[tuple[int, Any]]:
     """Yield (line number, value) of each line of JSON with content; None for what is no JSON."""
-    for number, line in enumerate(_decoded(file, name), 1):
+    for number, line in enumerate(text, 1):
         if line.strip():
             try:
                 yield number, json.loads(line)
@@ -108,7 +108,7 @@ def objects(file: BinaryIO, name: str) -> Iterator[tuple[int, Any]]:
                 yield number, None
 
 
-def _decoded(file: BinaryIO, name: str) -> io.TextIOWrapper:
+def decoded(file: BinaryIO, name: str) -> TextIO:
     """Open a list as text: UTF-8 with or without its mark, or UTF-16 with one, which is said."""
     start = file.read(4)
     file.seek(0)

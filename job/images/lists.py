@@ -4,22 +4,26 @@ One reader for all commands. What is wrong with one entry is that entry's fault 
 reading; what makes all entries doubtful, as an unknown header, is an error.
 """
 
-import logging
 import posixpath
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from job import storage
 from job.contract.errors import DataError
 from job.contract.wording import shown_name
-from job.images.list_cells import LINE_ENDINGS, PLAIN_ENDINGS, TABLE_ENDINGS, TableReader, objects
+from job.images.file_kinds import name_fault
+from job.images.list_cells import (
+    LINE_ENDINGS,
+    PLAIN_ENDINGS,
+    TABLE_ENDINGS,
+    TableReader,
+    decoded,
+    objects,
+)
 from job.images.list_columns import Columns, Places, of_header, of_keys, of_positions
 
 __all__ = ["ENDINGS", "Columns", "Row", "location_of", "read_list", "rows_of", "split_named"]
-
-_log = logging.getLogger(__name__)
 
 ENDINGS = (*TABLE_ENDINGS, *LINE_ENDINGS, *PLAIN_ENDINGS)
 """Of files that are taken for lists."""
@@ -72,7 +76,8 @@ def rows_of(file: BinaryIO, name: str, columns: Columns, *, labelled: bool) -> I
     """Yield the entries of an open file as `read_list` does; `name` is the list's, for messages."""
     rows = _of_objects if name.lower().endswith(LINE_ENDINGS) else _of_table
     try:
-        yield from rows(file, name, columns, labelled)
+        with decoded(file, name) as text:
+            yield from rows(text, name, columns, labelled)
     except UnicodeError as error:
         raise DataError(f"{name} is not in UTF-8: {error}; save it as UTF-8") from error
 
@@ -85,8 +90,8 @@ def location_of(list_path: str, image: str) -> str:
     return storage.join(folder, image)
 
 
-def _of_table(file: BinaryIO, name: str, columns: Columns, labelled: bool) -> Iterator[Row]:
-    table = TableReader(file, name, labelled=labelled)
+def _of_table(text: TextIO, name: str, columns: Columns, labelled: bool) -> Iterator[Row]:
+    table = TableReader(text, name, labelled=labelled)
     places: Places | None = None
     for line, cells in table.rows():
         if places is None:
@@ -102,11 +107,11 @@ def _of_table(file: BinaryIO, name: str, columns: Columns, labelled: bool) -> It
         yield _row(line, places, cell)
 
 
-def _of_objects(file: BinaryIO, name: str, columns: Columns, labelled: bool) -> Iterator[Row]:
+def _of_objects(text: TextIO, name: str, columns: Columns, labelled: bool) -> Iterator[Row]:
     places: Places | None = None
-    for line, value in objects(file, name):
+    for line, value in objects(text):
         if isinstance(value, str) and not labelled:
-            yield _row(line, Places(0), lambda _, text=value: text)  # type: ignore[misc]
+            yield _row(line, Places(0), lambda _, found=value: found)  # type: ignore[misc]
         elif not isinstance(value, dict):
             wanted = "an object" if labelled else "a path or an object"
             yield Row(line, f"line {line}", fault=f"line {line}: not {wanted} in JSON")
@@ -154,7 +159,7 @@ def _fault_of_path(path: str | None) -> str:
         return "its path is missing"
     if len(path) > _LONGEST_PATH or any(len(p) > _LONGEST_NAME for p in path.split("/")):
         return f"its path is longer than a file's can be ({len(path):,} characters)"
-    return _fault_of_text(path, "path")
+    return name_fault(path)
 
 
 def _fault_of_label(label: str | None) -> str:
@@ -164,13 +169,7 @@ def _fault_of_label(label: str | None) -> str:
         return "its label is missing"
     if len(label) > _LONGEST_LABEL:
         return f"its label is longer than {_LONGEST_LABEL} characters"
-    return _fault_of_text(label, "label")
-
-
-def _fault_of_text(text: str, what: str) -> str:
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        return f"its {what} has characters that no name should have"
-    return ""
+    return name_fault(label).replace("the name", "its label")
 
 
 def _normal(path: str) -> str:

@@ -6,10 +6,14 @@ no more memory than one of ten thousand.
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from job.contract.wording import shown_name
+from job.images.file_kinds import ending_of, name_fault
+from job.making.classes import class_order
 from job.making.placement import order_key
 
 _CACHE_KIB = 32 * 1024
@@ -20,6 +24,7 @@ CREATE TABLE images (
 ) WITHOUT ROWID;
 CREATE TABLE official (source_id TEXT PRIMARY KEY, split TEXT) WITHOUT ROWID;
 CREATE TABLE classes (label INTEGER PRIMARY KEY, class TEXT UNIQUE);
+CREATE TABLE conflicts (source_id TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
 CREATE TABLE rejects (source_id TEXT, filename TEXT, reason TEXT);
 CREATE TABLE plan (
     position INTEGER PRIMARY KEY, source_id TEXT, ordinal INTEGER, filename TEXT, location TEXT,
@@ -34,7 +39,8 @@ class SourceImage:
 
     `source_id` names it within the source, `filename` is what its file is called there,
     `location` what opens it (a path, or a member of an archive), `bytes` its size if that is
-    known, `split` train, test or None where the source's official lists will tell.
+    known, `split` train, test or None where the source's official lists will tell. `ordinal` is
+    its place in a source that must be read in its own order.
     """
 
     source_id: str
@@ -43,6 +49,7 @@ class SourceImage:
     class_text: str
     split: str | None
     bytes: int | None
+    ordinal: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,11 @@ class ImageCatalogue:
         self._database.create_function("order_key", 2, order_key, deterministic=True)
         self._database.executescript(_SCHEMA)
         self._database.execute("BEGIN")
-        self._listed = 0
+        self._considered = 0
+        self.seen: Counter[str] = Counter()
+        """Files and entries of the source, by ending: `saw` counts them."""
+        self.passed_over: dict[str, Counter[str]] = {}
+        """Those that are no images of the dataset: why, and how many by ending."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,30 +99,59 @@ class ImageCatalogue:
         self._database.close()
 
     @property
-    def listed(self) -> int:
-        """Files seen so far, usable or not; also the ordinal of the next one."""
-        return self._listed
+    def considered(self) -> int:
+        """Images that were to be in the dataset, usable or not."""
+        return self._considered
+
+    def saw(self, name: str) -> None:
+        """Count a file or an entry of a list: each ends up added, rejected or passed over."""
+        self.seen[ending_of(name)] += 1
+
+    def pass_over(self, name: str, why: str) -> None:
+        """Count a file that is not to be in the dataset."""
+        self.passed_over.setdefault(why, Counter())[ending_of(name)] += 1
 
     def add(self, image: SourceImage) -> None:
-        """Take an image in; a second one of the same source_id is rejected."""
-        ordinal, self._listed = self._listed, self._listed + 1
-        try:
-            texts = (image.source_id, image.filename, image.location, image.class_text)
-            for text in texts:
-                text.encode()
-        except UnicodeEncodeError:
-            name = image.filename.encode(errors="backslashreplace").decode()
-            self.reject(Reject(name, name, "the name is not UTF-8"))
+        """Take an image in; a second one of the same source_id is rejected.
+
+        If that one has another class or split, both are rejected: which is right is not known.
+        """
+        texts = (image.source_id, image.filename, image.location, image.class_text)
+        if any(map(name_fault, texts)):
+            name = shown_name(image.filename)
+            self.reject(Reject(name, name, next(filter(None, map(name_fault, texts)))))
             return
+        self._considered += 1
         added = self._database.execute(
             "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (image.source_id, ordinal, *texts[1:], image.split, image.bytes),
+            (image.source_id, image.ordinal, *texts[1:], image.split, image.bytes),
         )
         if not added.rowcount:
-            self.reject(Reject(image.source_id, image.filename, "listed a second time"))
+            reason = self._conflict(image) or "listed a second time"
+            self._reject(Reject(image.source_id, image.filename, reason))
+
+    def _conflict(self, image: SourceImage) -> str:
+        """Say in what an image differs from the one of its name, and note that for that one too."""
+        (class_text, split) = self._database.execute(
+            "SELECT class, split FROM images WHERE source_id = ?", (image.source_id,)
+        ).fetchone()
+        if class_text != image.class_text:
+            reason = f"listed with two labels: {class_text} and {image.class_text}"
+        elif split != image.split:
+            reason = "listed for training and for testing"
+        else:
+            return ""
+        self._database.execute(
+            "INSERT OR IGNORE INTO conflicts VALUES (?, ?)", (image.source_id, reason)
+        )
+        return reason
 
     def reject(self, reject: Reject) -> None:
-        """Note a file that cannot be used."""
+        """Note an image that cannot be used."""
+        self._considered += 1
+        self._reject(reject)
+
+    def _reject(self, reject: Reject) -> None:
         self._database.execute(
             "INSERT INTO rejects VALUES (?, ?, ?)",
             (reject.source_id, reject.filename, reject.reason),
@@ -141,20 +181,19 @@ class ImageCatalogue:
             "INSERT INTO rejects SELECT source_id, filename, "
             "'in neither meta/train.txt nor meta/test.txt' FROM images WHERE split IS NULL"
         )
-        run(
+        missing = run(
             "INSERT INTO rejects SELECT source_id, '', 'named in meta/' || split || '.txt, but "
             "not there' FROM official WHERE source_id NOT IN (SELECT source_id FROM images)"
-        )
+        ).rowcount
+        self.seen[""] += missing
+        self._considered += missing
         run("DELETE FROM images WHERE split IS NULL")
 
     def class_names(self) -> list[str]:
-        """List the classes that images have, sorted."""
-        return [
-            name
-            for (name,) in self._database.execute(
-                "SELECT DISTINCT class FROM images ORDER BY class"
-            )
-        ]
+        """List the classes that images have, in the order of `class_order`."""
+        return class_order(
+            name for (name,) in self._database.execute("SELECT DISTINCT class FROM images")
+        )
 
     def arrange(self, classes: Sequence[str], seed: int) -> None:
         """Put all images into their places: train first, each split shuffled by the seed.
@@ -163,6 +202,11 @@ class ImageCatalogue:
         the source listed it. Images of classes that are not in `classes` are rejected.
         """
         run = self._database.execute
+        run(
+            "INSERT INTO rejects SELECT source_id, filename, reason "
+            "FROM images JOIN conflicts USING (source_id)"
+        )
+        run("DELETE FROM images WHERE source_id IN (SELECT source_id FROM conflicts)")
         self._database.executemany("INSERT INTO classes VALUES (?, ?)", enumerate(classes))
         run(
             "INSERT INTO rejects SELECT source_id, filename, 'class ' || class || ' is not in "
@@ -205,12 +249,14 @@ class ImageCatalogue:
         rows = self._database.execute("SELECT source_id, filename, reason FROM rejects")
         return sorted(Reject(*row) for row in rows)
 
-    def empty_classes(self) -> list[str]:
-        """List the classes that no image has, once arranged."""
+    def classes_without(self, split: str) -> list[str]:
+        """List the classes that no image of a split has, once arranged."""
         return [
             name
             for (name,) in self._database.execute(
-                "SELECT class FROM classes WHERE class NOT IN (SELECT class FROM plan)"
+                "SELECT class FROM classes WHERE class NOT IN "
+                "(SELECT class FROM plan WHERE split = ?)",
+                (split,),
             )
         ]
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from job import storage
 from job.contract import layout
 from job.contract.errors import DataError
 from job.dataset.description import SPLITS, Dataset, Shard, Split, to_json
+from job.images.file_kinds import ending_of
 from job.making.catalogue import Reject
 from job.making.placement import PlannedShard
 from job.making.shards import FinishedShard, RejectLimit, read_note
@@ -65,9 +67,14 @@ def finish(
             splits={split: Split(tuple(found)) for split, found in shards.items()},
             source=description.source,
             options=description.options,
-            rejects={"images": len(limit.rejects), "reasons": _reasons(limit.rejects)},
+            rejects={
+                "images": len(limit.rejects),
+                "reasons": _reasons(limit.rejects),
+                "by_ending": _by_ending(limit.rejects),
+            },
             leakage=leakage.summary(),
         )
+    _check_counts(dataset)
     if not dataset.splits["train"].examples:
         raise DataError(f"no training example is left of {description.source['path']}")
     write_rejects(output, limit.rejects)
@@ -93,6 +100,28 @@ def _reasons(rejects: Iterable[Reject]) -> dict[str, int]:
         kind = reject.reason.partition(":")[0]
         counts[kind] = counts.get(kind, 0) + 1
     return counts
+
+
+def _by_ending(rejects: Iterable[Reject]) -> dict[str, int]:
+    counts = Counter(ending_of(reject.filename) for reject in rejects)
+    return dict(sorted(counts.items()))
+
+
+def passed_over(dataset: Dataset) -> int:
+    """Count the files of the source that are no images of the dataset."""
+    by_reason = dataset.source.get("passed_over", {}).values()
+    return sum(number for endings in by_reason for number in endings.values())
+
+
+def _check_counts(dataset: Dataset) -> None:
+    """Hold that every file of the source became an example or a reject, or was passed over."""
+    seen = sum(dataset.source["seen"].values())
+    examples = sum(split.examples for split in dataset.splits.values())
+    if seen != examples + dataset.rejects["images"] + passed_over(dataset):
+        raise AssertionError(
+            f"of {seen} files {examples} became examples, {dataset.rejects['images']} were "
+            f"rejected and {passed_over(dataset)} passed over"
+        )
 
 
 def drop_notes(output: str) -> None:

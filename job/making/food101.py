@@ -1,42 +1,59 @@
 """The Food-101 layout: `images/<class>/<id>.jpg` and `meta/{classes,train,test}.txt`.
 
-Used alike for an unpacked folder, which is read here, and for the archive
-(`job/making/food101_archive.py`). An image is known by `<class>/<id>`, as the official lists name
-it.
+An image is known by `<class>/<id>`, as the official lists name it.
 """
 
 import posixpath
-import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 
-from job import storage
 from job.contract.errors import DataError
-from job.making.catalogue import ImageCatalogue, SourceImage
+from job.contract.wording import many, shown_name
+from job.making.catalogue import ImageCatalogue
+from job.making.layouts import Place
 
 CLASSES, TRAIN, TEST = "classes.txt", "train.txt", "test.txt"
 META_FILES = (CLASSES, TRAIN, TEST)
 
-_IMAGE = re.compile(r"(?:^|/)images/(?P<class>[^/]+)/(?P<stem>[^/]+?)(?:\.[^./]*)?$")
-_META = re.compile(r"(?:^|/)meta/(?P<file>classes\.txt|train\.txt|test\.txt)$")
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The official lists of a source, and the folder of its images, with a slash at its end."""
+
+    texts: Mapping[str, bytes]
+    images: str
+
+    def place(self, name: str) -> Place | None:
+        """Place an image by its name; None for what is in no folder of a class."""
+        class_text, _, file = name.removeprefix(self.images).partition("/")
+        if not name.startswith(self.images) or not file or "/" in file:
+            return None
+        stem = file.rpartition(".")[0] or file
+        return Place(f"{class_text}/{stem}", f"{class_text}/{file}", class_text, None)
+
+    def describe(self, classes: int) -> str:
+        """Say in a line what a source was taken for."""
+        counted = many(classes, "class", "classes")
+        return f"{counted} in {shown_name(self.images)}, split by meta/{TRAIN} and meta/{TEST}"
 
 
-def image_of(name: str, size: int | None, location: str) -> SourceImage | None:
-    """Read class and id from the name of a file in the layout; None for what is no image.
+def find_meta(texts: Mapping[str, bytes], folders: Set[str]) -> Meta | None:
+    """Find the official lists and the images that they are about; None if there are none.
 
-    Names are only ever compared and copied into records: none becomes a path to write to.
+    The folder of the lists may lie deeper than that of the images, as some re-packed copies have
+    it.
     """
-    match = _IMAGE.search(name)
-    if match is None or match["stem"].startswith(".") or match["class"].startswith("."):
-        return None
-    source_id = f"{match['class']}/{match['stem']}"
-    filename = f"{match['class']}/{posixpath.basename(name)}"
-    return SourceImage(source_id, filename, location, match["class"], None, size)
-
-
-def meta_file_of(name: str) -> str | None:
-    """Tell which of `META_FILES` a file in the layout is, if any."""
-    match = _META.search(name)
-    return match["file"] if match else None
+    lists = sorted(name for name in texts if name.endswith(f"meta/{TRAIN}"))
+    for name in lists:
+        folder = posixpath.dirname(name)
+        found = {file: texts[path] for file in META_FILES if (path := f"{folder}/{file}") in texts}
+        while folder:
+            folder = posixpath.dirname(folder)
+            images = posixpath.join(folder, "images")
+            if images in folders:
+                return Meta(found, images + "/")
+    return None
 
 
 def apply_meta(catalogue: ImageCatalogue, meta: Mapping[str, bytes], where: str) -> list[str]:
@@ -51,42 +68,15 @@ def apply_meta(catalogue: ImageCatalogue, meta: Mapping[str, bytes], where: str)
                 f"{where} has no meta/{file}; it is not in the Food-101 layout, or not complete"
             )
     classes = list(_lines(meta[CLASSES], where, CLASSES))
+    if len(set(classes)) < len(classes):
+        twice = next(name for name, number in Counter(classes).items() if number > 1)
+        raise DataError(f"{where}: meta/{CLASSES} names {shown_name(twice)} twice")
     for file, split in ((TRAIN, "train"), (TEST, "test")):
-        twice = catalogue.set_official(split, _lines(meta[file], where, file))
-        if twice is not None:
-            raise DataError(f"{where}: meta/{TRAIN} and meta/{TEST} both name {twice!r}")
+        in_both = catalogue.set_official(split, _lines(meta[file], where, file))
+        if in_both is not None:
+            raise DataError(f"{where}: meta/{TRAIN} and meta/{TEST} both name {in_both!r}")
     catalogue.apply_official()
     return classes
-
-
-class Food101Folder:
-    """An unpacked Food-101 folder, local or in a bucket."""
-
-    kind = "Food-101 folder"
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    @staticmethod
-    def root_of(path: str) -> str | None:
-        """Find the folder that holds meta/: `path` itself or `path`/food-101; None if neither."""
-        for root in (path, storage.join(path, "food-101")):
-            if storage.exists(storage.join(root, "meta", TRAIN)):
-                return root
-        return None
-
-    def list_into(self, catalogue: ImageCatalogue) -> list[str]:
-        """Fill the catalogue; return the classes in label order."""
-        images = storage.join(self._path, "images")
-        for found in storage.list_files(images):
-            image = image_of(found.path[len(self._path) :], found.size, found.path)
-            if image is not None:
-                catalogue.add(image)
-        paths = {file: storage.join(self._path, "meta", file) for file in META_FILES}
-        meta = {
-            file: storage.read_bytes(path) for file, path in paths.items() if storage.exists(path)
-        }
-        return apply_meta(catalogue, meta, self._path)
 
 
 def _lines(content: bytes, where: str, file: str) -> Iterator[str]:

@@ -18,11 +18,11 @@ from job import storage
 from job.contract import layout
 from job.contract.configs import RecordsConfig
 from job.contract.errors import PreemptedError
+from job.contract.wording import many, shown_name
 from job.dataset.description import SPLITS, Dataset
 from job.making.catalogue import ImageCatalogue
-from job.making.finish import drop_notes, finish, write_rejects
-from job.making.food101_archive import Food101Archive
-from job.making.outcomes import Workshop, missing_images, outcomes_of_archive, outcomes_of_files
+from job.making.finish import drop_notes, finish, passed_over, write_rejects
+from job.making.outcomes import Workshop, missing_images, outcomes_of_files, outcomes_of_stream
 from job.making.placement import PlannedShard
 from job.making.preparation import Preparation, find_complete, prepare_records
 from job.making.shards import (
@@ -137,7 +137,7 @@ def _outcomes(
     num_processes = config.num_processes or available_cores()
     spool: RecordSpool | None = None
     images = sum(shard.last - shard.first for shard in todo)
-    if isinstance(source, Food101Archive):
+    if source.streamed:
         spool = stack.enter_context(_open_spool(config, preparation.digest))
         images = sum(1 for _ in missing_images(catalogue, todo, spool))
     progress = stack.enter_context(WorkProgress("encoding", "encoded", images, "images"))
@@ -150,8 +150,7 @@ def _outcomes(
     if spool is None:
         yield from outcomes_of_files(catalogue, todo, workshop)
     else:
-        assert isinstance(source, Food101Archive)
-        yield from outcomes_of_archive(source, catalogue, todo, spool, workshop)
+        yield from outcomes_of_stream(source, catalogue, todo, spool, workshop)
         spool.delete()
 
 
@@ -196,8 +195,24 @@ def _plan_text(config: RecordsConfig, preparation: Preparation) -> str:
     counts = ", ".join(f"{catalogue.count(split):,} {split}" for split in SPLITS)
     task = f", task {config.task_index} of {config.num_tasks}" if config.num_tasks > 1 else ""
     return (
-        f"{config.source} ({preparation.source.kind}): {counts} images of "
+        f"{config.source} ({preparation.description.source['kind']}): {counts} images of "
         f"{len(preparation.description.classes)} classes -> {len(preparation.shards)} shards{task}"
+    )
+
+
+def _counted(dataset: Dataset) -> Iterable[str]:
+    """Say what became of every file, and by ending what was passed over."""
+    for why, endings in dataset.source["passed_over"].items():
+        kinds = ", ".join(
+            f"{number:,} {shown_name(ending) or 'without ending'}"
+            for ending, number in sorted(endings.items(), key=lambda one: (-one[1], one[0]))
+        )
+        yield f"passed over, {why}: {kinds}"
+    examples = sum(split.examples for split in dataset.splits.values())
+    rejects, left = dataset.rejects["images"], passed_over(dataset)
+    yield (
+        f"{many(sum(dataset.source['seen'].values()), 'file')} seen: {many(examples, 'example')}, "
+        f"{rejects:,} rejected, {left:,} passed over"
     )
 
 
@@ -209,6 +224,7 @@ def _summary(dataset: Dataset) -> Iterable[str]:
         )
     if dataset.rejects["images"]:
         yield f"rejected: {dataset.rejects['images']:,}, see {layout.rejects_file(dataset.path)}"
+    yield from _counted(dataset)
     if leaked := dataset.leakage["test_examples_in_train"]:
         pairs = dataset.leakage["first_pairs"][:3]
         named = ", ".join(f"{pair['test']} = {pair['train']}" for pair in pairs)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 
 from job.making.catalogue import ImageCatalogue, PlannedImage
-from job.making.food101_archive import Food101Archive
+from job.making.listed import Source
 from job.making.placement import PlannedShard
 from job.making.spool import RecordSpool
 from job.making.worker_pool import map_in_order
@@ -51,16 +51,16 @@ def outcomes_of_files(
     )
 
 
-def outcomes_of_archive(
-    archive: Food101Archive,
+def outcomes_of_stream(
+    source: Source,
     catalogue: ImageCatalogue,
     shards: Sequence[PlannedShard],
     spool: RecordSpool,
     workshop: Workshop,
 ) -> Iterator[Outcome]:
-    """Yield the outcomes of an archive's images: all go to the spool first, in its order."""
+    """Yield the outcomes of images that come in the source's order: all go to the spool first."""
     wanted = missing_images(catalogue, shards, spool)
-    tasks = (Task(image, data) for image, data in archive.read_images(wanted, MAX_FILE_BYTES + 1))
+    tasks = (Task(image, data) for image, data in source.read_images(wanted, MAX_FILE_BYTES + 1))
     for outcome in workshop.outcomes(tasks):
         spool.add(outcome)
     for shard in shards:

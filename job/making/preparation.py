@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,15 @@ from job.contract.configs import RecordsConfig
 from job.contract.errors import ConfigError, DataError, InputMissingError
 from job.contract.schema import Scalar, Word
 from job.dataset.description import SPLITS, Dataset, load_dataset
+from job.images import lists
+from job.images.lists import Columns
 from job.making.catalogue import ImageCatalogue
+from job.making.classes import check_classes
+from job.making.containers import ARCHIVE_ENDINGS
 from job.making.finish import Description
-from job.making.food101_archive import Food101Archive
+from job.making.listed import Listed, Source, SourceOptions
 from job.making.placement import PlannedShard, expected_bytes, plan_shards
-from job.making.sources import Source, open_source
+from job.making.sources import open_source
 from job.process.progress_bar import WorkProgress
 from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
@@ -36,6 +41,7 @@ _SHAPING_OPTIONS = (
 """The settings that a dataset's bytes depend on; all others only say how it is made."""
 
 _SAMPLED_SIZES = 256
+_NAMED_CLASSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +81,75 @@ def prepare_records(
         InputMissingError: The source is not there.
         DataError: It holds no images, or is damaged.
     """
-    source = open_source(config.source, seed=config.seed, test_fraction=config.test_fraction)
-    classes = _list(source, catalogue, check_stop)
-    catalogue.arrange(classes, config.seed)
+    source = open_source(config.source, _source_options(config))
+    listed = _list(source, catalogue, check_stop)
+    catalogue.arrange(listed.classes, config.seed)
     if not sum(catalogue.count(split) for split in SPLITS):
-        raise DataError(f"{config.source} ({source.kind}) has no images that could be used")
-    for name in catalogue.empty_classes():
-        _log.warning("class %s has no images", name)
+        raise _no_images(config.source, listed, catalogue)
+    check_classes(listed.classes, config.source)
+    _log.info("%s: %s", config.source, listed.said)
+    for line in _warnings(catalogue):
+        _log.warning("%s", line)
     shards = _plan(config, catalogue)
     options = {name: getattr(config, name) for name in _SHAPING_OPTIONS}
     options["name"] = config.name or _name_of(config.source)
-    content = json.dumps([options, classes, catalogue.digest(), len(shards)])
+    content = json.dumps([options, listed.classes, catalogue.digest(), len(shards)])
     described = {
         "path": config.source,
-        "kind": source.kind,
-        "images": catalogue.listed,
+        "kind": listed.kind,
+        "taken_for": listed.said,
+        "images": catalogue.considered,
         "digest": hashlib.sha256(content.encode()).hexdigest(),
+        "seen": dict(sorted(catalogue.seen.items())),
+        "passed_over": {
+            why: dict(sorted(endings.items()))
+            for why, endings in sorted(catalogue.passed_over.items())
+        },
     }
-    description = Description(options["name"], tuple(classes), described, options)
+    description = Description(options["name"], tuple(listed.classes), described, options)
     return Preparation(source, catalogue, shards, description)
+
+
+def _source_options(config: RecordsConfig) -> SourceOptions:
+    return SourceOptions(
+        seed=config.seed,
+        test_fraction=config.test_fraction,
+        nested=config.nested,
+        columns=Columns(config.path_column, config.label_column, config.split_column),
+    )
+
+
+def _no_images(source: str, listed: Listed, catalogue: ImageCatalogue) -> DataError:
+    """Say why a source of which the layout is clear has no image to use."""
+    reasons = Counter(reject.reason.partition(":")[0] for reject in catalogue.rejects())
+    named = "; ".join(f"{number:,}: {reason}" for reason, number in reasons.most_common(3))
+    return DataError(
+        f"{source} ({listed.kind}) has no images that could be used{f' ({named})' if named else ''}"
+    )
+
+
+def _warnings(catalogue: ImageCatalogue) -> Iterator[str]:
+    """Say what a dataset lacks that its user will miss later."""
+    counts = {split: catalogue.count(split) for split in SPLITS}
+    without = {split: set(catalogue.classes_without(split)) for split in SPLITS}
+    empty = without["train"] & without["test"]
+    for name in sorted(empty):
+        yield f"warning: class {name} has no images"
+    if not counts["test"]:
+        yield (
+            "warning: there are no test examples; nothing will be evaluated: give a test/ folder, "
+            "a split column or a larger --test_fraction"
+        )
+    elif counts["train"]:
+        for split, other in (("train", "test"), ("test", "train")):
+            if alone := sorted(without[split] - empty):
+                yield f"warning: {_named(alone)} only in {other}, not in {split}"
+
+
+def _named(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:_NAMED_CLASSES])
+    more = f" and {len(classes) - _NAMED_CLASSES:,} more" if len(classes) > _NAMED_CLASSES else ""
+    return f"{'class' if len(classes) == 1 else 'classes'} {shown}{more}: images"
 
 
 def find_complete(output: str, preparation: Preparation) -> Dataset | None:
@@ -142,10 +198,10 @@ def _compare(
     )
 
 
-def _list(source: Source, catalogue: ImageCatalogue, check_stop: Callable[[], None]) -> list[str]:
-    if not isinstance(source, Food101Archive):
-        return source.list_into(catalogue)
-    with WorkProgress("listing", "listed", source.bytes, "B") as progress:
+def _list(source: Source, catalogue: ImageCatalogue, check_stop: Callable[[], None]) -> Listed:
+    if not source.size_bytes:
+        return source.list_into(catalogue, lambda _: check_stop())
+    with WorkProgress("listing", "listed", source.size_bytes, "B") as progress:
 
         def advance(done: int) -> None:
             progress.advance_to(done)
@@ -187,6 +243,8 @@ def _sampled_size(catalogue: ImageCatalogue) -> float:
 
 def _name_of(source: str) -> str:
     name = source.rstrip("/").rpartition("/")[2]
-    for ending in (".tar.gz", ".tgz", ".tar", ".csv"):
-        name = name.removesuffix(ending)
+    for ending in (*ARCHIVE_ENDINGS, *lists.ENDINGS):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+            break
     return name or "images"

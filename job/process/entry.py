@@ -37,6 +37,7 @@ def run(
     *,
     program: str,
     description: str,
+    epilog: str = "",
     args: Sequence[str] | None = None,
 ) -> int:
     """Parse, run `main` and return the exit code.
@@ -47,6 +48,7 @@ def run(
         config_class: The configuration that `main` takes.
         program: What a user types, as `python -m job.train`.
         description: One or two sentences for `--help`.
+        epilog: Lines that stand below its flags.
         args: Arguments instead of the process's own.
     """
     startup.prepare()
@@ -56,7 +58,9 @@ def run(
     try:
         config = flags.parse(config_class, sys.argv[1:] if args is None else args)
     except HelpRequested:
-        print(flags.help_text(config_class, program, description))
+        print(
+            "\n\n".join(filter(None, (flags.help_text(config_class, program, description), epilog)))
+        )
         return ExitCode.DONE
     except ConfigError as error:
         print(f"error: {printable(str(error))}\n(see {program} --help)", file=sys.stderr)

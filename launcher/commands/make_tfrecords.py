@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to convert")
     what.add_argument(
         "--source", metavar="PATH", required=True,
-        help="folder, .tar.gz or CSV of images, local or gs://",
+        help="folder, archive or list of images, local or gs://",
     )  # fmt: skip
     what.add_argument("--output", metavar="PATH", required=True, dest="target",
                       help="dataset directory to write")  # fmt: skip
@@ -53,4 +53,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _tasks(source: str, *, here: bool) -> int:
     """An archive can only be read from its beginning, so tasks would each read all of it."""
-    return 1 if source.endswith((".tar.gz", ".tgz", ".tar")) or here else 4
+    archive = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".gz", ".bz2", ".xz", ".zst")
+    return 1 if source.lower().endswith(archive) or here else 4

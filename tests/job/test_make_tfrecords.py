@@ -20,9 +20,8 @@ from job.contract.errors import ConfigError, DataError, PreemptedError
 from job.dataset.description import Dataset, load_dataset
 from job.dataset.tfrecord import ShardReader, decode_example, parse_example
 from job.making.catalogue import ImageCatalogue
-from job.making.food101_archive import Food101Archive
 from job.making.maker import make_tfrecords
-from job.making.outcomes import Workshop, outcomes_of_archive
+from job.making.outcomes import Workshop, outcomes_of_stream
 from job.making.preparation import prepare_records
 from job.making.spool import RecordSpool
 from job.making.workers import ImageOptions, Outcome
@@ -86,7 +85,7 @@ def test_dataset_json_describes_the_files_that_are_there(source: Path, tmp_path:
             assert len(data) == shard.bytes
             assert len(ShardReader(dataset.shard_path(shard))) == shard.records
     assert dataset.options["shorter_side"] == 32
-    assert dataset.source["kind"] == "Food-101 folder"
+    assert dataset.source["kind"] == "Food-101"
 
 
 def test_shards_are_the_same_bytes_however_they_are_made(source: Path, tmp_path: Path) -> None:
@@ -164,7 +163,7 @@ def test_missing_files_of_a_csv_are_rejected(tmp_path: Path) -> None:
 
 
 def test_a_source_without_usable_training_images_is_an_error(tmp_path: Path) -> None:
-    source = write_files(tmp_path / "source", {"pie/a.jpg": b"", "pie/b.jpg": b""})
+    source = write_files(tmp_path / "source", {"pie/a.jpg": b"", "soup/b.jpg": b""})
     with pytest.raises(DataError, match="no training example"):
         make(source, tmp_path / "data", max_reject_fraction=1.0)
     with pytest.raises(DataError, match="no images"):
@@ -275,9 +274,9 @@ def test_an_interrupted_archive_goes_on_from_what_was_encoded(tmp_path: Path) ->
             suppress(PreemptedError),
         ):
             plan = prepare_records(config, catalogue, lambda: None)
-            assert isinstance(plan.source, Food101Archive)
+            assert plan.source.streamed
             workshop = Workshop(options, num_processes=1, on_outcome=count)
-            for _ in outcomes_of_archive(plan.source, catalogue, plan.shards, spool, workshop):
+            for _ in outcomes_of_stream(plan.source, catalogue, plan.shards, spool, workshop):
                 pass
         return len(seen)
 

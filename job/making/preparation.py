@@ -12,7 +12,7 @@ from job import storage
 from job.contract import layout
 from job.contract.configs import RecordsConfig
 from job.contract.errors import ConfigError, DataError, InputMissingError
-from job.contract.schema import Scalar, Word
+from job.contract.schema import Open, Scalar, Word
 from job.dataset.description import SPLITS, Dataset, load_dataset
 from job.images import lists
 from job.images.lists import Columns
@@ -64,7 +64,7 @@ class _Plan:
     """The note of what is being made in a folder: see `Description`."""
 
     options: Mapping[Word, Scalar]
-    source: Mapping[Word, Scalar]
+    source: Open
 
 
 def prepare_records(

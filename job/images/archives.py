@@ -1,27 +1,28 @@
-"""Images inside a .tar or .tar.gz: listed in one pass, then read at any place, in any order."""
+"""Tar archives, compressed or not: as a stream, or listed once and then read at any place."""
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, cast
-
-from zlib_ng import gzip_ng
+from typing import Any, BinaryIO, cast
 
 from job import storage
-from job.images import tar_members, unpacked
+from job.images import tar_members
+from job.images.compression import decompressed
 from job.storage.local import atomic_file, errors_of
 from job.storage.stream import ReadAhead
 
-ENDINGS = (".tar", ".tar.gz", ".tgz")
-_GZIP = b"\x1f\x8b"
+TAR_ENDINGS = (
+    ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tzst"
+)  # fmt: skip
+ENDINGS = (*TAR_ENDINGS, ".zip")
 _COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file of an archive; `start` is its first byte once gzip is undone."""
+    """A regular file of an archive; `start` is its first byte once compression is undone."""
 
     name: str
     size: int
@@ -29,8 +30,8 @@ class Member:
 
 
 def is_compressed(path: str) -> bool:
-    """Whether an archive's name says that it is gzip-compressed."""
-    return path.lower().endswith(("gz",))
+    """Whether a tar archive's name says that it is compressed."""
+    return not path.lower().endswith(".tar")
 
 
 def members(path: str) -> Iterator[Member]:
@@ -44,7 +45,7 @@ def members(path: str) -> Iterator[Member]:
             yield Member(member.name, member.size, member.start)
 
 
-def unpack_gzip(path: str, target: str) -> None:
+def unpack(path: str, target: str) -> None:
     """Undo the compression of an archive into a local file.
 
     Raises:
@@ -56,19 +57,36 @@ def unpack_gzip(path: str, target: str) -> None:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
-    """Give an archive as a stream, local or in a bucket, its gzip undone.
+def opened(path: str, on_read: Callable[[int], None] | None = None) -> Iterator[BinaryIO]:
+    """Give an archive as a stream, local or in a bucket, its compression undone.
+
+    Args:
+        path: The archive.
+        on_read: Told, at each read, how many bytes of the file were read so far.
 
     Raises:
         DataError: Its compression is damaged, also where the stream is read; it unpacks beyond
             measure.
     """
     raw = ReadAhead(path) if storage.is_remote(path) else storage.open_for_reading(path)
-    with io.BufferedReader(cast("io.RawIOBase", raw), _COPY_BYTES) as file:
-        if file.peek(len(_GZIP)).startswith(_GZIP):
-            # zlib-ng inflates twice as fast as zlib.
-            inflated = gzip_ng.GzipNGFile(fileobj=file)  # type: ignore[no-untyped-call]
-            with unpacked.limited(inflated, file.tell, path) as stream:
-                yield stream
-        else:
-            yield file
+    with (
+        io.BufferedReader(cast("io.RawIOBase", raw), _COPY_BYTES) as file,
+        decompressed(file, path) as stream,
+    ):
+        yield stream if on_read is None else cast("BinaryIO", _Told(stream, file, on_read))
+
+
+class _Told:
+    """A stream that tells how far its file was read."""
+
+    def __init__(
+        self, stream: BinaryIO, file: "io.BufferedReader[Any]", on_read: Callable[[int], None]
+    ) -> None:
+        self._stream = stream
+        self._file = file
+        self._on_read = on_read
+
+    def read(self, size: int) -> bytes:
+        """Read on."""
+        self._on_read(self._file.tell())
+        return self._stream.read(size)

@@ -1,18 +1,13 @@
 """Compressed streams: gzip, bzip2, xz and Zstandard, told apart by their first bytes."""
 
 import bz2
-import gzip
 import io
 import lzma
-import zlib
 from typing import Any, BinaryIO, cast
 
-from zlib_ng import gzip_ng, zlib_ng
+from zlib_ng import gzip_ng
 
-# zlib-ng's stub calls its exception class an instance.
-_INFLATE_ERROR = cast("type[Exception]", zlib_ng.error)
-DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, _INFLATE_ERROR, lzma.LZMAError)
-"""What reading a damaged stream raises; bzip2 and Zstandard have a plain OSError."""
+from job.images.unpacked import limited
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -28,26 +23,32 @@ def compression_of(start: bytes) -> str:
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
 
 
-def decompressed(file: io.BufferedReader) -> BinaryIO:
-    """Undo a stream's compression, whatever it is; the stream itself if it has none."""
+def decompressed(file: "io.BufferedReader[Any]", path: str) -> BinaryIO:
+    """Undo a stream's compression, whatever it is; the stream itself if it has none.
+
+    Raises (also where the result is read):
+        DataError: It is damaged, or unpacks beyond measure; `path` names it.
+    """
+    stream: Any
     match compression_of(file.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]):
         case "gzip":
             # zlib-ng inflates twice as fast as zlib: this is the one thing that is not parallel.
-            return cast("BinaryIO", gzip_ng.GzipNGFile(fileobj=file))  # type: ignore[no-untyped-call]
+            stream = gzip_ng.GzipNGFile(fileobj=file)  # type: ignore[no-untyped-call]
         case "bzip2":
-            return cast("BinaryIO", bz2.BZ2File(file))
+            stream = bz2.BZ2File(file)
         case "xz":
-            return cast("BinaryIO", lzma.LZMAFile(file))
+            stream = lzma.LZMAFile(file)  # noqa: SIM115 (closed with what limits it)
         case "zstd":
-            return cast("BinaryIO", io.BufferedReader(_Zstandard(file), 1 << 18))
+            stream = _Zstandard(file)
         case _:
-            return file
+            return cast("BinaryIO", file)
+    return limited(stream, file.tell, path)
 
 
 class _Zstandard(io.RawIOBase):
     """A Zstandard stream; pyarrow brings the decoder, which Python has from 3.14 on."""
 
-    def __init__(self, file: io.BufferedReader) -> None:
+    def __init__(self, file: "io.BufferedReader[Any]") -> None:
         import pyarrow
 
         self._stream: Any = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), "zstd")

@@ -172,6 +172,8 @@ def _next_member(blocks: _Blocks) -> TarMember | None:
     more = _Extensions()
     for _ in range(_MAX_EXTENSIONS):
         header = blocks.header()
+        if not header and blocks.position:
+            raise blocks.damage("it is cut short: the mark of its end is missing")
         if not header.strip(b"\0"):
             return None
         found = _fields(header, blocks)

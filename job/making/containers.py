@@ -4,26 +4,17 @@ A folder's files can be opened in any order. An archive is a stream: it is read 
 and once more for its images, in the same order, and is never unpacked.
 """
 
-import zipfile
-import zlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from job import storage
-from job.contract.errors import DataError
-from job.contract.wording import shown_name
-from job.images.tar_stream import members as tar_members
+from job.images import archives, tar_members
+from job.images.zip_archive import ZipArchive
 
 Progress = Callable[[int], None]
 """Told the number of bytes of an archive that were read so far."""
-
-TAR_ENDINGS = (
-    ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tzst"
-)  # fmt: skip
-ARCHIVE_ENDINGS = (*TAR_ENDINGS, ".zip")
-_ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +82,10 @@ class Tars:
         for path, size in zip(self._paths, self._sizes, strict=True):
             prefix = "" if len(self._paths) == 1 else path.rpartition("/")[2] + "/"
             start = before
-            for found in tar_members(path, lambda done: progress(start + done)):  # noqa: B023
-                name = prefix + found.name.removeprefix("./")
-                yield Member(name, found.size, name, found.read)
+            with archives.opened(path, lambda done: progress(start + done)) as stream:  # noqa: B023
+                for found in tar_members.files(stream, path):
+                    name = prefix + found.name.removeprefix("./")
+                    yield Member(name, found.size, name, found.read)
             before += size
 
 
@@ -109,26 +101,13 @@ class Zip:
 
     def members(self, progress: Progress = lambda _: None) -> Iterator[Member]:
         """Yield the files; DataError for a damaged or encrypted archive."""
-        with (
-            _zip_damage_named(self._path),
-            storage.open_for_reading(self._path) as file,
-            zipfile.ZipFile(file) as archive,
-        ):
-            for info in archive.infolist():
-                progress(file.tell())
-                if not info.is_dir():
-                    name = info.filename.removeprefix("./")
-                    yield Member(name, info.file_size, name, self._reader(archive, info))
-
-    def _reader(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
-        def read(limit: int) -> bytes:
-            with _zip_damage_named(self._path):
-                if info.flag_bits & _ENCRYPTED:
-                    raise DataError(f"{self._path} is encrypted; unpack it with its password")
-                with archive.open(info) as content:
-                    return content.read(limit)
-
-        return read
+        done = 0
+        with ZipArchive(self._path) as archive:
+            for found in archive.members():
+                progress(min(done, self.size_bytes))
+                done += found.size
+                read = functools.partial(archive.read, found.number)
+                yield Member(found.name, found.size, found.name, read)
 
 
 def open_archive(path: str) -> Container | None:
@@ -136,18 +115,8 @@ def open_archive(path: str) -> Container | None:
     lower = path.lower()
     if lower.endswith(".zip"):
         return Zip(path)
-    return Tars([path]) if lower.endswith(TAR_ENDINGS) else None
+    return Tars([path]) if lower.endswith(archives.TAR_ENDINGS) else None
 
 
 def _stored(name: str, path: str, size: int) -> Member:
     return Member(name, size, path, lambda limit: storage.read_bytes(path, 0, limit))
-
-
-@contextmanager
-def _zip_damage_named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DataError(
-            f"{path} is damaged, cut short or no zip archive ({shown_name(str(error))})"
-        ) from error

@@ -14,11 +14,10 @@ from job.contract.configs import RecordsConfig
 from job.contract.errors import ConfigError, DataError, InputMissingError
 from job.contract.schema import Open, Scalar, Word
 from job.dataset.description import SPLITS, Dataset, load_dataset
-from job.images import lists
+from job.images import archives, lists
 from job.images.lists import Columns
 from job.making.catalogue import ImageCatalogue
 from job.making.classes import check_classes
-from job.making.containers import ARCHIVE_ENDINGS
 from job.making.finish import Description
 from job.making.listed import Listed, Source, SourceOptions
 from job.making.placement import PlannedShard, expected_bytes, plan_shards
@@ -243,7 +242,7 @@ def _sampled_size(catalogue: ImageCatalogue) -> float:
 
 def _name_of(source: str) -> str:
     name = source.rstrip("/").rpartition("/")[2]
-    for ending in (*ARCHIVE_ENDINGS, *lists.ENDINGS):
+    for ending in (*archives.ENDINGS, *lists.ENDINGS):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
             break

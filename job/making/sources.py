@@ -2,8 +2,8 @@
 
 from job import storage
 from job.contract.errors import DataError, InputMissingError
-from job.images import lists
-from job.making.containers import ARCHIVE_ENDINGS, Folder, open_archive
+from job.images import archives, lists
+from job.making.containers import Folder, open_archive
 from job.making.layout_table import LAYOUTS
 from job.making.list_source import ListSource
 from job.making.listed import Source, SourceOptions
@@ -36,7 +36,7 @@ def _open_file(path: str, options: SourceOptions) -> Source:
     if lower.endswith(_OTHER_ARCHIVES):
         raise DataError(
             f"{path}: this kind of archive cannot be read; unpack it and give the folder, or pack "
-            f"it as one of {', '.join(ARCHIVE_ENDINGS)}"
+            f"it as one of {', '.join(archives.ENDINGS)}"
         )
     raise DataError(f"{path} is a file that lists no images; give {_forms()}")
 

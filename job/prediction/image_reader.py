@@ -127,7 +127,7 @@ class ImageReader:
             if not self._unpacked:
                 _check_generation(storage.stat(self._listing.images), generation)
                 path = os.path.join(self._scratch.name, "archive.tar")
-                archives.unpack_gzip(self._listing.images, path)
+                archives.unpack(self._listing.images, path)
                 self._unpacked = path
         return self._unpacked
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.contract.errors import DataError, InputMissingError
-from job.images.tar_stream import members
+from job.images import archives
 from job.making.catalogue import ImageCatalogue, PlannedImage
 from job.making.listed import SourceOptions
 from job.making.sources import open_source
@@ -238,7 +238,7 @@ def test_a_damaged_header_does_not_pass_for_the_end(tmp_path: Path) -> None:
     for name in ("a.tar", "a.tar.gz"):
         (tmp_path / "a.tar").write_bytes(content)
         with pytest.raises(DataError, match="damaged"):
-            list(members(str(tmp_path / name)))
+            list(archives.members(str(tmp_path / name)))
 
 
 def test_an_archive_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`python -m job.supervise worker-0 -m job.train ...`: the parent of a pod's trainer.
 
-It keeps the log of what it starts as `attempts/<n>/worker-0.log` in the run directory.
+It keeps the log of what it starts as `attempts/<n>/worker-0.log` in the run directory, and beside
+it a record of how the attempt began and ended, by which the job keeps to its budget of restarts and
+to its longest duration (`job/process/restart_budget.py`).
 """
 
 import os

@@ -31,6 +31,7 @@ FOR_LAUNCHER = (
     "job.model.shapes", "job.distributed.exchange_plan", "job.distributed.exchange_bundles",
     "job.training.schedule", "job.prediction.listing", "job.prediction.listing_sources",
     "job.prediction.parts", "job.process.cores", "job.process.children",
+    "job.process.attempt_record",
 )  # fmt: skip
 
 PURE_ROOMS = ("launcher.manifests", "launcher.diagnosis")

@@ -34,7 +34,9 @@ class ExitCode(enum.IntEnum):
     INPUT_MISSING = 66
     DIVERGED = 70
     NO_SPACE = 74
+    RESTARTS_SPENT = 75
     DENIED = 77
+    TIME_UP = 124
     PREEMPTED = 143
     PEER_LOST = 144
     CLUSTER_NOT_FORMED = 145
@@ -48,7 +50,9 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.INPUT_MISSING: "an input is not there",
     ExitCode.DIVERGED: "training diverged: the loss is not finite",
     ExitCode.NO_SPACE: "no space left on a disk",
+    ExitCode.RESTARTS_SPENT: "all restarts are used up",
     ExitCode.DENIED: "permission denied",
+    ExitCode.TIME_UP: "the job's longest duration is over",
     ExitCode.PREEMPTED: "asked to leave, or preempted; what was finished is kept",
     ExitCode.PEER_LOST: "another worker was lost",
     ExitCode.CLUSTER_NOT_FORMED: "the workers never found each other",

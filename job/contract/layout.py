@@ -16,6 +16,7 @@ CLASSES_FILE = "classes.txt"
 
 _STEP = re.compile(r"step-(\d{8,})")
 _ATTEMPT_LOG = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.log$")
+_ATTEMPT_RECORD = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.json$")
 _PREDICTIONS = re.compile(
     r"(part|rejects)-\d{5,}-of-\d{5,}\.(jsonl|parquet)"
     r"|summary\.json|predictions\.json|gallery\.html|(counts|listing)/.*"
@@ -147,6 +148,17 @@ def attempts_dir(run: str) -> str:
 def attempt_log(run: str, attempt: int, replica: str) -> str:
     """Locate the log of one replica in one attempt."""
     return join(attempts_dir(run), str(attempt), f"{replica}.log")
+
+
+def attempt_record(run: str, attempt: int, replica: str) -> str:
+    """Locate how one attempt of one replica began and ended."""
+    return join(attempts_dir(run), str(attempt), f"{replica}.json")
+
+
+def parse_attempt_record(path: str) -> tuple[int, str] | None:
+    """Give attempt and replica of such a path; None for others."""
+    match = _ATTEMPT_RECORD.search(path)
+    return (int(match[1]), match[2]) if match else None
 
 
 def parse_attempt_log(path: str) -> tuple[int, str] | None:

@@ -1,4 +1,4 @@
-"""The log of one attempt of one replica: bounded on the pod's disk, kept in the run directory."""
+"""The log and the record of one attempt of one replica, kept in the run directory."""
 
 import os
 import tempfile
@@ -11,6 +11,8 @@ from typing import IO
 from job import storage
 from job.contract import layout
 from job.contract.errors import JobError
+from job.process import attempt_record
+from job.process.attempt_record import AttemptRecord
 from job.storage import PreconditionError
 
 _MOST_PARTS = 3
@@ -110,9 +112,11 @@ def _gap(size: int, why: str) -> bytes:
 class AttemptLog(threading.Thread):
     """Copies a log to `attempts/<n>/<replica>.log` whenever it has grown, until finished.
 
-    <n> is the replica's next free number. It is claimed with the first copy, even an empty one, by
-    a write that succeeds only where nothing is: attempts that overlap get numbers of their own. A
-    copy that fails is told of once and tried again after the next period: logs never end a run.
+    <n> is the number of the record, if there is one: it goes on to say when the worker is asked to
+    leave, and how it ends. Without a record it is the replica's next free number, claimed with the
+    first copy, even an empty one, by a write that succeeds only where nothing is: attempts that
+    overlap get numbers of their own. A copy that fails is told of once and tried again after the
+    next period: logs never end a run.
 
     A daemon: whoever ends does not wait for an outage to pass, see `finish`.
 
@@ -122,6 +126,7 @@ class AttemptLog(threading.Thread):
         replica: As the launcher names it, for example worker-0.
         warn: Takes one line if the log cannot be kept; called once at most, from this thread.
         every_s: Shortest time between two copies, in seconds; the first ones come sooner.
+        record: The attempt's record, if one is kept.
     """
 
     def __init__(
@@ -131,6 +136,7 @@ class AttemptLog(threading.Thread):
         replica: str,
         warn: Callable[[str], None],
         every_s: float = EVERY_S,
+        record: AttemptRecord | None = None,
     ) -> None:
         super().__init__(name="attempt-log", daemon=True)
         self._log = log
@@ -138,24 +144,59 @@ class AttemptLog(threading.Thread):
         self._replica = replica
         self._warn = warn
         self._every_s = every_s
-        self._path = ""
+        self._record = record
+        self._path = layout.attempt_log(run, record.number, replica) if record else ""
         self._copied = -1
         self._warned = False
-        self._closing = threading.Event()
+        self._asked_at: float | None = None
+        self._ended: tuple[int, float] | None = None
+        self._closing = False
+        self._woken = threading.Event()
 
-    def finish(self) -> None:
-        """Ask for a last copy, after which this thread ends; `join` waits for it."""
-        self._closing.set()
+    def leave(self) -> None:
+        """Note that the worker was asked to leave, at once: little time may be left."""
+        self._asked_at = time.time()
+        self._woken.set()
+
+    def finish(self, code: int | None = None) -> None:
+        """Ask for a last copy, after which this thread ends; `join` waits for it.
+
+        Args:
+            code: The exit code with which the attempt has ended.
+        """
+        self._ended = None if code is None else (code, time.time())
+        self._closing = True
+        self._woken.set()
 
     def run(self) -> None:
         """Copy until finished."""
         pause_s = min(_FIRST_AFTER_S, self._every_s)
-        while not self._closing.wait(pause_s):
+        due = time.monotonic() + pause_s
+        while not self._closing:
+            if self._woken.wait(max(0.0, due - time.monotonic())):
+                self._woken.clear()
+                self._note_in_record()
+                continue
             started = time.monotonic()
             self._copy_if_grown()
             pause_s = min(self._every_s, _SLOWING * pause_s)
             pause_s = max(pause_s, (time.monotonic() - started) / _MOST_BUSY)
+            due = time.monotonic() + pause_s
+        self._note_in_record()
         self._copy_if_grown()
+
+    def _note_in_record(self) -> None:
+        if self._record is None:
+            return
+        try:
+            if self._asked_at is not None:
+                self._record.asked(self._asked_at)
+                self._asked_at = None
+            if self._ended is not None:
+                self._record.ended(*self._ended)
+                self._ended = None
+        except (JobError, OSError) as error:
+            self._tell(error)
 
     def _copy_if_grown(self) -> None:
         seen = self._log.seen
@@ -164,11 +205,14 @@ class AttemptLog(threading.Thread):
         try:
             self._copy(self._log.content())
         except (JobError, OSError) as error:
-            if not self._warned:
-                self._warned = True
-                self._warn(f"the log is not yet kept in {layout.attempts_dir(self._run)}: {error}")
+            self._tell(error)
             return
         self._copied = seen
+
+    def _tell(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            self._warn(f"the log is not yet kept in {layout.attempts_dir(self._run)}: {error}")
 
     def _copy(self, content: bytes) -> None:
         if self._path:
@@ -177,9 +221,7 @@ class AttemptLog(threading.Thread):
             self._path = self._claim(content)
 
     def _claim(self, content: bytes) -> str:
-        files = storage.list_files(layout.attempts_dir(self._run))
-        found = [parsed for file in files if (parsed := layout.parse_attempt_log(file.path))]
-        number = max((n for n, replica in found if replica == self._replica), default=0) + 1
+        number = attempt_record.next_number(self._run, self._replica)
         while True:
             path = layout.attempt_log(self._run, number, self._replica)
             try:

@@ -12,14 +12,16 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from job import storage
 from job.contract import flags
-from job.contract.errors import ConfigError, ExitCode, HelpRequested
+from job.contract.errors import ConfigError, ExitCode, HelpRequested, JobError, restart_may_help
 from job.contract.train_config import TrainConfig
-from job.process import children
+from job.process import children, restart_budget
+from job.process.attempt_record import AttemptRecord
 from job.process.kept_log import AttemptLog, BoundedLog
+from job.process.restart_budget import Start
 
 # How long the end of a pod may wait for the last copy. A node on spot prices gives 15 s in all,
 # of which the trainer may have taken 10.
@@ -32,6 +34,12 @@ _FOLLOW_ON = (ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED)
 
 # A copy that fails is tried again a minute later; of an outage it is the trainer that tells.
 _PATIENCE = storage.Patience(deadline_s=30.0, quiet_s=math.inf)
+
+# Nothing runs while the attempts so far are counted.
+_PATIENCE_BEFORE = storage.Patience(deadline_s=10.0, quiet_s=math.inf)
+
+# As long as a pod's grace period: for the checkpoint of a job whose time is up.
+_SAVES_WITHIN_S = 120.0
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 _HANDLED = (*_PASSED_ON, signal.SIGCHLD)
@@ -47,10 +55,27 @@ def supervise(replica: str, command: Sequence[str]) -> int:
         replica: As the launcher names it, for example worker-0.
         command: What to run; the flags of `-m job.train` in it say what the run directory is.
     """
-    pipes = {stream: os.pipe() for stream in (_STDOUT, _STDERR)}
-    parent = os.getpid()
     # None of them may come between the fork and the handlers that pass them on.
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    run = _run_directory(command)
+    start = _before(run, replica)
+    if start.refusal:
+        code, reason = start.refusal
+        _write(_STDERR, f"error: {reason}\n".encode())
+        return code
+    if _asked_during(start.pause_s):
+        return ExitCode.PREEMPTED
+    record = _claim(run, replica)
+    pipes = {stream: os.pipe() for stream in (_STDOUT, _STDERR)}
+    child = _fork(command, pipes)
+    for _, writer in pipes.values():
+        os.close(writer)
+    streams = {reader: stream for stream, (reader, _) in pipes.items()}
+    return _Supervisor(child, streams, start.deadline).run(replica, run, record)
+
+
+def _fork(command: Sequence[str], pipes: Mapping[int, tuple[int, int]]) -> int:
+    parent = os.getpid()
     child = os.fork()
     if not child:
         _die_with(parent)
@@ -58,10 +83,48 @@ def supervise(replica: str, command: Sequence[str]) -> int:
             os.dup2(writer, stream)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         os.execv(command[0], list(command))  # noqa: S606 (no shell: it would keep the signals)
-    for _, writer in pipes.values():
-        os.close(writer)
-    streams = {reader: stream for stream, (reader, _) in pipes.items()}
-    return _Supervisor(child, streams).run(replica, _training_flags(command) or ())
+    return child
+
+
+def _run_directory(command: Sequence[str]) -> str:
+    """Find where the trainer keeps its run; empty if its flags are wrong, as it will say."""
+    try:
+        return flags.parse(TrainConfig, _training_flags(command) or ()).run
+    except (ConfigError, HelpRequested):
+        return ""
+
+
+def _before(run: str, replica: str) -> Start:
+    """Look whether the attempt may begin; what cannot be known holds nothing up."""
+    budget = restart_budget.read_budget(os.environ)
+    if not run or budget is None:
+        return Start()
+    storage.reconnect(_PATIENCE_BEFORE)
+    try:
+        start = restart_budget.look(run, replica, budget)
+    except (JobError, OSError) as error:
+        _write(_STDERR, f"warning: earlier attempts cannot be counted: {error}\n".encode())
+        return Start()
+    if start.pause_s and not start.refusal:
+        text = f"the last attempts failed soon after their start: waiting {start.pause_s:g} s\n"
+        _write(_STDERR, text.encode())
+    return start
+
+
+def _asked_during(pause_s: float) -> bool:
+    """Wait, unless somebody asks to leave; the signals are blocked, so they can be waited for."""
+    return signal.sigtimedwait(_PASSED_ON, pause_s) is not None
+
+
+def _claim(run: str, replica: str) -> AttemptRecord | None:
+    budget = restart_budget.read_budget(os.environ)
+    if not run or budget is None:
+        return None
+    try:
+        return AttemptRecord.claim(run, replica, budget.job)
+    except (JobError, OSError) as error:
+        _write(_STDERR, f"warning: this attempt cannot be counted: {error}\n".encode())
+        return None
 
 
 def _training_flags(command: Sequence[str]) -> Sequence[str] | None:
@@ -83,11 +146,14 @@ class _Supervisor:
     Args:
         child: The trainer's process id.
         streams: The reading end of each of its pipes, and the stream of our own that it goes to.
+        deadline: When it must end, in seconds since 1970; None if never.
     """
 
-    def __init__(self, child: int, streams: dict[int, int]) -> None:
+    def __init__(self, child: int, streams: dict[int, int], deadline: float | None) -> None:
         self._child = child
         self._streams = streams
+        self._deadline = deadline
+        self._time_up = False
         self._log = BoundedLog()
         self._code: int | None = None
         self._gone = False
@@ -103,11 +169,21 @@ class _Supervisor:
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
 
-    def run(self, replica: str, args: Sequence[str]) -> int:
-        """Pass on and keep until the trainer has ended; give its exit code as a shell does."""
-        archive = self._archive(replica, args)
+    def run(self, replica: str, run: str, record: AttemptRecord | None) -> int:
+        """Pass on and keep until the trainer has ended; give its exit code as a shell does.
+
+        A trainer whose time is up is asked to leave, so that it saves, and later killed; it ends
+        with a code from which nothing is started again.
+        """
+        archive = self._archive(replica, run, record) if run else None
+        told = False
         while self._code is None:
-            for key, _ in self._selector.select():
+            ready = self._selector.select(self._left_s())
+            self._end_in_time()
+            if archive and self._asked_to_leave and not told:
+                archive.leave()
+                told = True
+            for key, _ in ready:
                 if key.fd == self._wakeup:
                     os.read(self._wakeup, _PIECE_BYTES)
                     self._reap()
@@ -115,17 +191,33 @@ class _Supervisor:
                     self._pass_on(key.fd)
         for reader in self._streams:
             self._pass_on(reader)  # Its last words: a pipe holds no more than one piece.
+        code = self._code if self._code >= 0 else 128 - self._code
+        if self._time_up and restart_may_help(code):
+            code = ExitCode.TIME_UP
         if archive:
-            self._finish(archive)
-        return self._code if self._code >= 0 else 128 - self._code
+            self._finish(archive, code)
+        return code
 
-    def _archive(self, replica: str, args: Sequence[str]) -> AttemptLog | None:
-        try:
-            run = flags.parse(TrainConfig, args).run
-        except (ConfigError, HelpRequested):
-            return None  # The trainer says what is wrong.
+    def _left_s(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.time())
+
+    def _end_in_time(self) -> None:
+        if self._deadline is None or time.time() < self._deadline or self._gone:
+            return
+        os.kill(self._child, signal.SIGKILL if self._time_up else signal.SIGTERM)
+        if not self._time_up:
+            self._say(f"{restart_budget.TIME_UP}: saving and leaving")
+        self._time_up = True
+        self._deadline = time.time() + _SAVES_WITHIN_S
+
+    def _say(self, line: str) -> None:
+        text = f"{line}\n".encode()
+        _write(_STDERR, text)
+        self._log.write(text)
+
+    def _archive(self, replica: str, run: str, record: AttemptRecord | None) -> AttemptLog:
         storage.reconnect(_PATIENCE)
-        archive = AttemptLog(self._log, run, replica, self._warn)
+        archive = AttemptLog(self._log, run, replica, self._warn, record=record)
         with _signals_for_the_main_thread():
             archive.start()
         return archive
@@ -167,9 +259,9 @@ class _Supervisor:
         if not self._code:  # The last words of a trainer that failed stay the last.
             _write(_STDERR, f"{line}\n".encode())
 
-    def _finish(self, archive: AttemptLog) -> None:
+    def _finish(self, archive: AttemptLog, code: int) -> None:
         ended_at = time.monotonic()
-        archive.finish()
+        archive.finish(code)
         while archive.is_alive() or (self._code in _FOLLOW_ON and not self._asked_to_leave):
             asked = self._asked_to_leave
             limit_s = LAST_COPY_WHEN_ASKED_TO_LEAVE_S if asked else LAST_COPY_S

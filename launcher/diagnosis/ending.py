@@ -14,6 +14,9 @@ from launcher.observe import phase
 from launcher.observe.state import State
 
 _LATELY_S = 300.0
+_WHY_KILLED = {
+    True: ("137 is how the kernel ends a process, most often for want of memory: --memory",)
+}
 _REMEDIES = {
     1: ("the traceback above tells where; with a fix in the image, launcher resume goes on from "
         "the newest checkpoint",),
@@ -174,14 +177,16 @@ def _how_far(state: State) -> str:
     return f"it had done {progress.step:,} of {progress.total_steps:,} steps"
 
 
-def _restarts_spent(state: State) -> Finding:
+def _restarts_spent(state: State, said: str = "") -> Finding:
+    """The controller has counted the restarts, or the job itself, which `said` why it ended."""
     job = state.job
+    told = tuple(quote(event, state) for event in state.events if event.warning)[-4:]
     return Finding(
         situation="restarts-spent",
         level="failed",
         sentence=f"{job.name} failed after {many(job.max_restarts or job.restarts, 'restart')}: no "
         "more are allowed.",
-        evidence=tuple(quote(event, state) for event in state.events if event.warning)[-4:],
+        evidence=(clip(said), *_WHY_KILLED.get("137" in said, ())) if said else told,
         mend=(f"see the last attempts: launcher logs {job.name}",
               f"then go on with more: launcher resume {job.name} --max-restarts 50"),
     )  # fmt: skip
@@ -190,6 +195,10 @@ def _restarts_spent(state: State) -> Finding:
 def _crashed(state: State, crash: Crash, *, spent: bool) -> Finding:
     job, pod = state.job, crash.pod
     over = job.over or not restart_may_help(crash.exit_code)
+    if crash.exit_code == ExitCode.RESTARTS_SPENT:
+        return _restarts_spent(state, crash.said)
+    if crash.exit_code == ExitCode.TIME_UP:
+        return _deadline(state)
     if crash.reason == "OOMKilled":
         return _out_of_memory(state, crash)
     sentence = f"{pod.replica} of {job.name} ended {_how(crash)}."

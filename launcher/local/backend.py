@@ -2,8 +2,8 @@
 
 They get what pods get: the same command and, with several of them, a real TF_CONFIG. Restarts go
 by the same rule as in the manifests: an attempt that ended with a code from 128 on is started
-again as a whole set, from the newest checkpoint, at most `max_restarts` times; any other code is
-final.
+again as a whole set, from the newest checkpoint, at most `max_restarts` times that count
+(`job/contract/attempts.py`); any other code is final. All of it ends after `max_duration_s`.
 """
 
 import json
@@ -13,12 +13,13 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from job import storage
-from job.contract import layout
+from job.contract import attempts, layout
 from job.contract.errors import FIRST_RETRYABLE, ExitCode, JobError, exit_meaning, restart_may_help
 from job.process.cores import available_cores
 from job.storage.local import errors_of
@@ -78,11 +79,15 @@ class _LocalJob:
         self._lock = threading.Lock()
         self._processes: ProcessSet | None = None
         self._interrupts = 0
+        self._time_is_up = False
+        self._stopping = threading.Event()
+        """Set once nothing is to be started any more."""
         self._nobody_reads = False
 
     def interrupt(self) -> None:
         """Ask once, kill on the second time; an attempt that is only being made gets both later."""
         self._interrupts += 1
+        self._stopping.set()
         if self._interrupts == 1:
             self._note("stopping: workers save a checkpoint and leave (again kills them)")
         elif self._interrupts == 2:
@@ -90,31 +95,57 @@ class _LocalJob:
         self._pass_on_interrupts()
 
     def _pass_on_interrupts(self) -> None:
-        if self._processes is None or not self._interrupts:
+        if self._processes is None or not self._stopping.is_set():
             return
-        if self._interrupts == 1:
+        if self._interrupts < 2:
             self._processes.ask_to_leave()
         else:
             self._processes.kill()
 
     def run(self) -> int:
         """Attempt, and attempt again where that can help; give the last cause's exit code."""
-        first = _next_attempt(self._spec)
-        restarts = 0
+        timer = threading.Timer(self._spec.max_duration_s, self._end_in_time)
+        timer.daemon = True
+        timer.start()
+        try:
+            code = self._run(_next_attempt(self._spec))
+        finally:
+            timer.cancel()
+        if code and self._time_is_up:
+            return ExitCode.TIME_UP
+        return FIRST_RETRYABLE - code if code < 0 else code
+
+    def _run(self, number: int) -> int:
+        restarts = short_lives = 0
         while True:
-            cause = self._attempt(first + restarts)
-            if cause.code == 0 or self._interrupts:
-                break
+            begun = time.monotonic()
+            cause = self._attempt(number)
+            if cause.code == 0 or self._stopping.is_set():
+                return cause.code
             words = f"{cause.name} ended: {_describe(cause.code)}"
             if not restart_may_help(cause.code):
                 self._note(f"{words}; starting again would not help")
-                break
-            if restarts == self._spec.max_restarts:
-                self._note(f"{words}; no restarts left of {restarts} (--max-restarts)")
-                break
-            restarts += 1
-            self._note(f"{words}; restart {restarts} of {self._spec.max_restarts}")
-        return FIRST_RETRYABLE - cause.code if cause.code < 0 else cause.code
+                return cause.code
+            if attempts.counts(cause.code):
+                if restarts == self._spec.max_restarts:
+                    self._note(f"{words}; no restarts left of {restarts} (--max-restarts)")
+                    return cause.code
+                restarts += 1
+            lived_s = time.monotonic() - begun
+            short_lives = short_lives + 1 if lived_s < attempts.SHORT_LIFE_S else 0
+            pause_s = attempts.growing_pause_s(short_lives)
+            after = f" in {pause_s:g} s" if pause_s else ""
+            self._note(f"{words}; restart {restarts} of {self._spec.max_restarts}{after}")
+            if self._stopping.wait(pause_s):
+                return cause.code
+            number += 1
+
+    def _end_in_time(self) -> None:
+        self._time_is_up = True
+        self._note("the job's longest duration is over (--max-duration): workers save and leave")
+        self._stopping.set()
+        if self._processes is not None:
+            self._processes.ask_to_leave()
 
     def _attempt(self, number: int) -> Ended:
         with self._log_folder(number) as folder, self._scratch_folder() as scratch:

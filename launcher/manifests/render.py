@@ -48,6 +48,7 @@ def _tfjob(spec: JobSpec) -> Manifest:
         policy["schedulingPolicy"]["priorityClass"] = spec.scheduling.priority
     worker = manifest["spec"]["tfReplicaSpecs"]["Worker"]
     assign(worker, ("replicas",), spec.workers)
+    _set_variable(worker["template"], "MAX_RESTARTS", str(spec.max_restarts))
     fill_pod(worker["template"], spec)
     return manifest
 
@@ -63,10 +64,15 @@ def _jobset(spec: JobSpec) -> Manifest:
     assign(child, ("spec", "completions"), spec.workers)
     assign(child, ("spec", "activeDeadlineSeconds"), spec.max_duration_s)
     template = child["spec"]["template"]
-    container = by_name(template["spec"]["containers"], "tensorflow")
-    assign(by_name(container["env"], "NUM_WORKERS"), ("value",), str(spec.workers))
+    _set_variable(template, "NUM_WORKERS", str(spec.workers))
+    _set_variable(template, "MAX_DURATION_S", str(spec.max_duration_s))
     fill_pod(template, spec)
     return manifest
+
+
+def _set_variable(template: Manifest, name: str, value: str) -> None:
+    container = by_name(template["spec"]["containers"], "tensorflow")
+    assign(by_name(container["env"], name), ("value",), value)
 
 
 def _job(spec: JobSpec) -> Manifest:

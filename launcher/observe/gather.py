@@ -19,7 +19,7 @@ from launcher.api.daemon import start
 from launcher.errors import DeniedError, LauncherError, NotFoundError
 from launcher.kinds import ClusterKind
 from launcher.observe import capacity, events, kueue, prediction_progress, reading, run_directory
-from launcher.observe.run_facts import RunFacts
+from launcher.observe.run_facts import Restarts, RunFacts
 from launcher.observe.state import MAIN_CONTAINER, Event, Gang, Job, Pod, State
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     parts = _Parts()
     pods_read = start(cluster.list_all, resources.PODS, labels=kind.pods_of(job))
     events_read = start(cluster.list_all, resources.EVENTS)
-    run_read = start(_run_facts, job)
+    run_read = start(_run_facts, job, kind)
     kueue_read = start(kueue.look, cluster, job)
     every = [reading.pod(pod) for pod in parts.take("pods", pods_read, [])]
     pods, replaced = reading.newest(every, job.workers)
@@ -161,7 +161,7 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     facts = parts.take("the run directory", run_read, RunFacts(), within_s=_STORAGE_S)
     found = events.about(raw_events, kind, job, every, queued.workload)
     return State(
-        job=_with_restarts(job, kind, found),
+        job=_with_restarts(job, kind, facts.restarts, found),
         now=datetime.datetime.now(datetime.UTC),
         pods=pods,
         replaced=replaced,
@@ -180,12 +180,20 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
     )
 
 
-def _with_restarts(job: Job, kind: ClusterKind, found: tuple[Event, ...]) -> Job:
-    """Count the restarts of a job whose controller keeps no number, but tells of each."""
+def _with_restarts(
+    job: Job, kind: ClusterKind, told: Restarts | None, found: tuple[Event, ...]
+) -> Job:
+    """Count the restarts of a job whose controller keeps no number: the job does, in its run.
+
+    If that cannot be read, the controller's events are counted, as long as they are kept.
+    """
     if not kind.restart_reason:
         return job
-    told = sum(event.count for event in found if event.reason == kind.restart_reason)
-    return dataclasses.replace(job, restarts=told, counted_restarts=told)
+    if told is not None:
+        total = told.counted + told.uncounted
+        return dataclasses.replace(job, restarts=total, counted_restarts=told.counted)
+    seen = sum(event.count for event in found if event.reason == kind.restart_reason)
+    return dataclasses.replace(job, restarts=seen, counted_restarts=seen)
 
 
 class _Parts:
@@ -208,9 +216,13 @@ class _Parts:
         return otherwise
 
 
-def _run_facts(job: Job) -> RunFacts:
+def _run_facts(job: Job, kind: ClusterKind) -> RunFacts:
     if job.run and job.component == "train":
-        return run_directory.read(job.run)
+        facts = run_directory.read(job.run)
+        if kind.restart_reason and job.submission:
+            counted = run_directory.restarts(job.run, job.submission)
+            facts = dataclasses.replace(facts, restarts=counted)
+        return facts
     if job.run and job.component == "predict":
         return RunFacts(prediction=prediction_progress.read(job.run))
     return RunFacts()

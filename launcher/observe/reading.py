@@ -157,6 +157,8 @@ def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:
         pod_spec: The spec of its workers' pods.
         more: Further fields of `Job`.
     """
+    from job.contract.lease import SUBMISSION_VARIABLE  # with what it costs to read files
+
     metadata, status = item["metadata"], item.get("status") or {}
     own_labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
@@ -179,6 +181,7 @@ def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:
         queue=own_labels.get(labels.QUEUE, ""),
         service_account=pod_spec.get("serviceAccountName", ""),
         run=annotations.get(labels.RUN) or _flag(main.get("args") or [], "run"),
+        submission=_variable(main, SUBMISSION_VARIABLE),
         conditions=conditions(status),
         labels=own_labels,
         annotations=annotations,
@@ -189,6 +192,12 @@ def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:
 def _flag(args: list[str], name: str) -> str:
     given = (arg.partition("=")[2] for arg in args if arg.startswith(f"--{name}="))
     return next(given, "")
+
+
+def _variable(container: Object, name: str) -> str:
+    """Give the value of a variable that is written there; empty if it comes from elsewhere."""
+    values = (each.get("value") for each in container.get("env") or [] if each["name"] == name)
+    return next(values, None) or ""
 
 
 def workload(item: Object) -> Workload:

@@ -3,16 +3,18 @@
 Everything is read through `job.storage`, as the user who runs the launcher.
 """
 
+import collections
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from job import storage
-from job.contract import layout, schema
+from job.contract import attempts, layout, schema
 from job.contract.errors import DataError
+from job.process import attempt_record
 from job.storage import NotFoundError
 from launcher.observe import quick_storage, reading
-from launcher.observe.run_facts import LastWords, RunFacts
+from launcher.observe.run_facts import LastWords, Restarts, RunFacts
 
 _MOST_LOGS = 8
 _END_BYTES = 16 << 10
@@ -44,6 +46,24 @@ def read(run: str) -> RunFacts:
             name: float(value) for name, value in best.items() if isinstance(value, int | float)
         },
     )
+
+
+def restarts(run: str, job: str) -> Restarts:
+    """Count the restarts of a job from the records of its attempts.
+
+    Args:
+        run: Its run directory.
+        job: Its submission, as its containers have it.
+
+    Raises:
+        JobError: The storage cannot be read.
+    """
+    quick_storage.be_brief()
+    known = [each for each in attempt_record.read_all(run) if each.attempt.job == job]
+    starts = collections.Counter(each.replica for each in known)
+    again = max(starts.values(), default=1) - 1
+    counted = len(attempts.failures(known, job))
+    return Restarts(counted=min(counted, again), uncounted=max(0, again - counted))
 
 
 def newest_checkpoint(run: str) -> int | None:

@@ -5,6 +5,14 @@ from dataclasses import dataclass, field
 from launcher.observe.state import PredictionProgress, Progress
 
 
+@dataclass(frozen=True)
+class Restarts:
+    """How often a job was started again: what uses up its restarts, and what does not."""
+
+    counted: int
+    uncounted: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """What is known of a run; everything may be missing."""
@@ -14,6 +22,8 @@ class RunFacts:
     metrics: dict[str, float] = field(default_factory=dict)
     """Of the best evaluation."""
     prediction: PredictionProgress | None = None
+    restarts: Restarts | None = None
+    """As the job itself counts them; None if it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)

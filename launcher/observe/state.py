@@ -149,6 +149,8 @@ class Job:
     counted_restarts: int | None = None
     """Those of them that the limit is about; None where it is about each task."""
     max_restarts: int | None = None
+    submission: str = ""
+    """What its processes know it by, and count their own restarts under."""
     failed_indexes: str = ""
     """Tasks of an Indexed Job that have failed for good, as 0,3-5."""
     deadline_s: int | None = None

@@ -178,6 +178,8 @@ def status_data(state: State, finding: Finding) -> dict[str, Any]:
         "run": job.run,
         "queue": job.queue or None,
         "restarts": _restarts(job, state.pods),
+        "restarts_counted": job.counted_restarts,
+        "max_restarts": job.max_restarts,
         "progress": _progress_data(state.progress),
         "prediction": dataclasses.asdict(state.prediction) if state.prediction else None,
         "failed_indexes": job.failed_indexes or None,

@@ -153,6 +153,17 @@ def test_a_worker_that_ends_before_it_connects_ends_those_who_wait_for_it(digits
         assert not any(worker.is_running() for worker in workers)
 
 
+def test_a_longest_duration_ends_a_job_for_good(digits_dataset, tmp_path):
+    """As in a cluster its workers are asked to leave, and nothing starts them again."""
+    command = submit(digits_dataset, tmp_path / "run", "--steps=100000")
+    command.insert(command.index("--"), "--max-duration=3s")
+    ended = subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+    )
+    assert ended.returncode == 124, ended.stderr
+    assert "longest duration is over (--max-duration)" in ended.stderr
+
+
 def threads_cpu_s(process: psutil.Process) -> float:
     return process.cpu_times().user
 

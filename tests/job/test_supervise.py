@@ -18,6 +18,7 @@ import pytest
 from job import storage
 from job.contract import layout
 from job.contract.errors import ExitCode
+from job.process import attempt_record
 from job.process.kept_log import AttemptLog, BoundedLog
 from tests.fault_proxy import Fault, FaultProxy
 
@@ -336,3 +337,89 @@ def test_what_is_wrongly_called_says_how() -> None:
     )  # fmt: skip
     assert done.returncode == ExitCode.BAD_CONFIG
     assert "usage: python -m job.supervise REPLICA" in done.stderr
+
+
+def budgeted(
+    run: Path, code: str, *, worker: str = "worker-0", **budget: str
+) -> tuple[int, bytes, bytes]:
+    """Run a trainer under a budget, as a TFJob's or a JobSet's pod does."""
+    flags = ("-m", "job.train", "--data=d", f"--run={run}")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "job.supervise", worker),
+            *("-u", "-c", f"import os, signal, sys, time\n{code}", *flags),
+        ],
+        env=dict(os.environ) | {"SUBMISSION_ID": "s1"} | budget,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = process.communicate(timeout=WAIT_S)
+    return process.returncode, out, err
+
+
+OOM = "os.kill(os.getpid(), signal.SIGKILL)"
+GROUP_OOM = "os.kill(os.getppid(), signal.SIGKILL); time.sleep(100)"
+
+
+def test_a_job_that_dies_again_and_again_uses_up_its_restarts(tmp_path: Path) -> None:
+    """An OOM loop ends: the last start ends at once with a code that nothing restarts."""
+    assert budgeted(tmp_path, OOM, MAX_RESTARTS="1")[0] == 137
+    assert budgeted(tmp_path, OOM, MAX_RESTARTS="1")[0] == 137
+    code, out, err = budgeted(tmp_path, "print('trains')", MAX_RESTARTS="1")
+    assert (code, out) == (ExitCode.RESTARTS_SPENT, b"")
+    assert err == (
+        b"error: the only restart is used up (--max-restarts); worker-0 ended last: exit code 137, "
+        b"killed by signal 9\n"
+    )
+
+
+def test_the_kernel_may_kill_the_parent_too(tmp_path: Path) -> None:
+    """Of such an attempt no end is kept, and the first worker counts those of all the others."""
+    assert budgeted(tmp_path, GROUP_OOM, worker="worker-1", MAX_RESTARTS="0")[0] == -9
+    code, _, err = budgeted(tmp_path, "pass", worker="worker-1", MAX_RESTARTS="0")
+    assert code == ExitCode.RESTARTS_SPENT
+    assert b"no restart is allowed (--max-restarts); worker-1 ended last: killed with its" in err
+
+
+def test_leaving_when_asked_is_not_counted(tmp_path: Path) -> None:
+    """Preempted ten times, a job goes on as if it never had been."""
+    for _ in range(3):
+        assert budgeted(tmp_path, "sys.exit(143)", MAX_RESTARTS="0")[0] == 143
+        assert budgeted(tmp_path, "sys.exit(144)", MAX_RESTARTS="0")[0] == 144
+    assert budgeted(tmp_path, "pass", MAX_RESTARTS="0")[0] == 0
+
+
+def test_another_submission_of_the_run_has_a_budget_of_its_own(tmp_path: Path) -> None:
+    assert budgeted(tmp_path, OOM, MAX_RESTARTS="0")[0] == 137
+    assert budgeted(tmp_path, "pass", MAX_RESTARTS="0", SUBMISSION_ID="s2")[0] == 0
+
+
+def test_a_duration_is_counted_from_the_first_start(tmp_path: Path) -> None:
+    """A JobSet's own deadline would begin anew; who runs into it is asked to leave, and saves."""
+    saves = "signal.signal(15, lambda *_: sys.exit(143)); print('on'); time.sleep(1000)"
+    code, out, err = budgeted(tmp_path, saves, MAX_DURATION_S="2")
+    assert (code, out) == (ExitCode.TIME_UP, b"on\n")
+    assert b"longest duration is over (--max-duration)" in err
+    assert kept(str(tmp_path)) == out + err
+    code, out, _ = budgeted(tmp_path, "print('trains')", MAX_DURATION_S="2")
+    assert (code, out) == (ExitCode.TIME_UP, b"")
+
+
+def test_log_and_record_of_an_attempt_have_one_number(tmp_path: Path) -> None:
+    storage.write_bytes(layout.attempt_log(str(tmp_path), 4, "worker-0"), b"earlier")
+    assert budgeted(tmp_path, "print('new')")[0] == 0
+    assert kept(str(tmp_path), 5) == b"new\n"
+    (record,) = attempt_record.read_all(str(tmp_path))
+    assert (record.number, record.replica, record.attempt.code) == (5, "worker-0", 0)
+    assert record.attempt.asked is None
+
+
+def test_who_is_asked_to_leave_has_it_in_the_record(tmp_path: Path) -> None:
+    with trainer(str(tmp_path), "print('on'); time.sleep(1000)", "env", "SUBMISSION_ID=s1") as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == b"on\n"
+        one.send_signal(signal.SIGTERM)
+        assert one.wait(WAIT_S) == ExitCode.PREEMPTED
+    (record,) = attempt_record.read_all(str(tmp_path))
+    assert record.attempt.asked is not None
+    assert record.attempt.code == ExitCode.PREEMPTED

@@ -75,6 +75,28 @@ SITUATIONS = [
         expect="exit-denied", level="failed", says=("storage.objects.get", "Workload Identity"),
     ),
     Situation(
+        name="the job has used up its restarts, as it counts them itself",
+        job=failed_tfjob(),
+        pods=[
+            pod(1, phase="Failed", state=ended(
+                75, message="error: all 20 restarts are used up (--max-restarts); worker-1 ended "
+                "last: exit code 137, killed by signal 9",
+            )),
+        ],
+        expect="restarts-spent", level="failed",
+        says=("mnist failed after 20 restarts", "worker-1 ended last: exit code 137", "--memory"),
+    ),
+    Situation(
+        name="the job has used up its time, as it counts it itself",
+        job=jobset(condition("Failed", reason="FailJobSet", message="jobset failed due to x")),
+        pods=[
+            pod(0, phase="Failed", state=ended(
+                124, message="error: the job's longest duration is over (--max-duration)",
+            )),
+        ],
+        expect="deadline-exceeded", level="failed", says=("longest duration", "--max-duration"),
+    ),
+    Situation(
         name="the workers never met",
         job=tfjob(CREATED, condition("Restarting", reason="TFJobRestarting")),
         pods=[

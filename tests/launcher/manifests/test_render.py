@@ -1,6 +1,7 @@
 """Manifests: golden files, the real schemas, and the promises that all pods keep."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 import yaml
 
 import k8s
-from job.contract.errors import FIRST_RETRYABLE
+from job.contract import attempts
+from job.contract.errors import FIRST_RETRYABLE, ExitCode, restart_may_help
 from launcher import kinds
 from launcher.manifests import labels, skeleton, yaml_text
 from launcher.manifests.render import render
@@ -121,14 +123,21 @@ def test_skeletons_share_their_pod(name: str) -> None:
         assert one[key] == two[key]
 
 
+def failure_rules(name: str) -> list[dict[str, Any]]:
+    """Give what a skeleton says of exit codes, without the rule about disruptions before it."""
+    job = skeleton.load(f"jobs/{name}.yaml")["spec"]
+    if name == "jobset":
+        job = job["replicatedJobs"][0]["template"]["spec"]
+    disrupted, *rules = job["podFailurePolicy"]["rules"]
+    assert disrupted["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert disrupted["action"] == ("FailJob" if name == "jobset" else "Ignore")
+    return rules
+
+
 @pytest.mark.parametrize("name", ["jobset", "evaluate"])
 def test_every_permanent_exit_code_ends_the_job(name: str) -> None:
     """The exit-code contract: no restart below 128."""
-    manifest = skeleton.load(f"jobs/{name}.yaml")
-    job = manifest["spec"]
-    if name == "jobset":
-        job = job["replicatedJobs"][0]["template"]["spec"]
-    (rule,) = [r for r in job["podFailurePolicy"]["rules"] if "onExitCodes" in r]
+    _, rule = failure_rules(name)
     assert rule["action"] == "FailJob"
     assert rule["onExitCodes"]["values"] == list(range(1, FIRST_RETRYABLE))
 
@@ -136,12 +145,49 @@ def test_every_permanent_exit_code_ends_the_job(name: str) -> None:
 @pytest.mark.parametrize("name", ["make_tfrecords", "predict"])
 def test_every_permanent_exit_code_ends_an_index_or_the_job(name: str) -> None:
     """Together the rules of indexed jobs name every exit code below 128, each once."""
-    rules = skeleton.load(f"jobs/{name}.yaml")["spec"]["podFailurePolicy"]["rules"]
-    codes = [
-        code for rule in rules if "onExitCodes" in rule for code in rule["onExitCodes"]["values"]
-    ]
+    _, *rules = failure_rules(name)
+    codes = [code for rule in rules for code in rule["onExitCodes"]["values"]]
     assert sorted(codes) == list(range(1, FIRST_RETRYABLE))
-    assert rules[0]["action"] == "Ignore"
+
+
+@pytest.mark.parametrize("name", ["make_tfrecords", "predict", "evaluate"])
+def test_a_task_that_was_asked_to_leave_is_replaced_and_not_counted(name: str) -> None:
+    leaving = failure_rules(name)[0]
+    assert leaving["action"] == "Ignore"
+    assert leaving["onExitCodes"]["values"] == [ExitCode.PREEMPTED]
+
+
+def test_a_jobset_counts_what_the_job_itself_would_count() -> None:
+    """The first rule that fits decides, from the message that Kubernetes writes of a failed Job."""
+    jobset = skeleton.load("jobs/jobset.yaml")["spec"]["failurePolicy"]["rules"]
+    named = failure_rules("jobset")[0]["onExitCodes"]["values"]
+    assert sorted(named) == sorted(attempts.NOT_COUNTED)
+
+    def action(message: str) -> str:
+        for rule in jobset:
+            patterns = rule.get("onJobFailureMessagePatterns", [""])
+            if any(re.search(pattern, message) for pattern in patterns):
+                return str(rule["action"])
+        return "none"
+
+    words = "Container tensorflow for pod vision/x failed with exit code {} matching FailJob rule"
+    for code in range(1, 256):
+        if restart_may_help(code) and code not in named:
+            continue  # Ends for want of retries, which no rule is about: it counts.
+        expected = "RestartJobSetAndIgnoreMaxRestarts" if code in named else "FailJobSet"
+        assert action(words.format(code)) == expected
+    evicted = "Pod vision/x has condition DisruptionTarget matching FailJob rule at index 0"
+    assert action(evicted) == "RestartJobSetAndIgnoreMaxRestarts"
+
+
+def test_who_keeps_which_budget_is_told_to_the_job() -> None:
+    """The operator counts no restarts; a JobSet's deadline begins anew with each attempt."""
+    told = environment(RENDERED["tfjob-1-gpu"])
+    assert told["MAX_RESTARTS"] == "20"
+    assert "MAX_DURATION_S" not in told
+    told = environment(RENDERED["jobset-everything"])
+    assert told["MAX_DURATION_S"] == str(12 * 3600)
+    assert "MAX_RESTARTS" not in told
 
 
 def test_worker_count_reaches_every_place() -> None:

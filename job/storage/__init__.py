@@ -22,7 +22,7 @@ from job.storage.interface import (
     PreconditionError,
     Stat,
 )
-from job.storage.local import LocalStorage, errors_of
+from job.storage.local import LocalStorage, open_regular
 from job.storage.ranges import open_ranges
 
 __all__ = [
@@ -151,8 +151,7 @@ def open_for_reading(path: str) -> BinaryIO:
     """
     if is_remote(path):
         return open_ranges(stat(path), read_stored)
-    with errors_of(path):
-        return open(path, "rb")
+    return open_regular(path)
 
 
 def request_counts() -> dict[str, int]:

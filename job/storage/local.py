@@ -5,11 +5,13 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from job.contract.errors import DeniedError, NoSpaceError, StorageUnreachableError
+from job.storage import walk
 from job.storage.interface import ABSENT, ChangedError, NotFoundError, PreconditionError, Stat
 
 _PARTIAL = ".partial"
@@ -20,17 +22,16 @@ class LocalStorage:
     """The `Backend` of paths on this machine (or mounted into it)."""
 
     def list_files(self, directory: str) -> Iterator[Stat]:
-        """Yield every file below `directory`, sorted by path; nothing where nothing is."""
-        paths: list[str] = []
-        with errors_of(directory):
-            for folder, _, names in os.walk(
-                directory, onerror=_raise_unless_absent, followlinks=True
-            ):
-                paths.extend(os.path.join(folder, name) for name in names if not _is_partial(name))
-        for path in sorted(paths):
-            # A file deleted since the walk is simply no longer listed.
-            with contextlib.suppress(NotFoundError):
-                yield self.stat(path)
+        """Yield every file below `directory`, sorted by path; nothing where nothing is.
+
+        What is no regular file has no generation: it can be counted, but not read.
+        """
+        try:
+            for one in walk.files_below(directory):
+                if not _is_partial(os.path.basename(one.path)):
+                    yield _stat_of(one.path, one.found) if one.found else Stat(one.path, 0)
+        except OSError as error:
+            raise _typed(error.filename or directory, error) from error
 
     def list_folders(self, directory: str) -> Iterator[str]:
         """Yield the paths of the folders directly in `directory`; nothing where nothing is."""
@@ -43,15 +44,14 @@ class LocalStorage:
         """Describe the file at `path`; a folder is not a file."""
         with errors_of(path):
             found = os.stat(path)
-        if os.path.isdir(path):
-            raise NotFoundError(f"{path} is a folder, not a file")
+        _check_regular(path, found)
         return _stat_of(path, found)
 
     def read_bytes(
         self, path: str, start: int, end: int | None, generation: int | None = None
     ) -> bytes:
         """Return the bytes [start, end) of a file, or all from `start` on."""
-        with errors_of(path), open(path, "rb") as file:
+        with open_regular(path) as file, errors_of(path):
             if generation is not None and generation != os.fstat(file.fileno()).st_mtime_ns:
                 raise ChangedError.of(path, generation)
             file.seek(start)
@@ -73,9 +73,7 @@ class LocalStorage:
 
     def upload(self, local_file: str, path: str, if_generation_match: int | None) -> Stat:
         """Copy `local_file` to `path`, atomically."""
-        with errors_of(local_file):
-            source = open(local_file, "rb")  # noqa: SIM115 (closed two lines below)
-        with source, errors_of(path):
+        with open_regular(local_file) as source, errors_of(path):
             return self._publish(
                 path, lambda file: shutil.copyfileobj(source, file, 1 << 20), if_generation_match
             )
@@ -116,6 +114,30 @@ def errors_of(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise _typed(path, error) from error
+    except ValueError as error:
+        if _can_be_a_name(path):
+            raise
+        raise NotFoundError(f"{path!r:.200} can be no file's name") from error
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file for reading; what is none is never waited for.
+
+    Raises:
+        NotFoundError: It is not there, or is a folder, a pipe, a device or a socket.
+        JobError: As for any file.
+    """
+    with errors_of(path):
+        _check_regular(path, os.stat(path))
+        # Should it become a pipe just now, opening must not wait until somebody writes into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _check_regular(path, os.fstat(file.fileno()))
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 @contextlib.contextmanager
@@ -218,9 +240,18 @@ def _is_partial(name: str) -> bool:
     return name.startswith(".") and name.endswith(_PARTIAL)
 
 
-def _raise_unless_absent(error: OSError) -> None:
-    if error.errno != errno.ENOENT:
-        raise error
+def _check_regular(path: str, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise NotFoundError(f"{path} is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotFoundError(f"{path} is a pipe, a device or a socket, not a file")
+
+
+def _can_be_a_name(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _typed(path: str, error: OSError) -> Exception:
@@ -230,6 +261,12 @@ def _typed(path: str, error: OSError) -> Exception:
             return NotFoundError(f"{path} does not exist")
         case errno.EISDIR:
             return NotFoundError(f"{path} is a folder, not a file")
+        case errno.ENXIO | errno.ENODEV:
+            return NotFoundError(f"{path} is a pipe, a device or a socket, not a file")
+        case errno.ENAMETOOLONG:
+            return NotFoundError(f"{path:.200}... is longer than a file's name can be")
+        case errno.ELOOP:
+            return NotFoundError(f"{path} is a link that leads to itself")
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return DeniedError(f"{path}: {reason.lower()}; check its owner, its mode and its mount")
         case errno.ENOSPC | errno.EDQUOT:

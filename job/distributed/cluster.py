@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from job import storage
 from job.contract.configs import TrainConfig
+from job.contract.environment import WORKER_PORT
 from job.contract.errors import ClusterNotFormedError, ConfigError, ExitCode
 from job.distributed.rendezvous import exclude_from_proxy, wait_for_peers
 from job.distributed.tf_config import Membership, parse_tf_config
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-PORT = 2222
-"""The port of a worker in a JobSet; TF_CONFIG brings its own."""
 _HEARTBEAT_SHARE = 0.5
 _COLLECTIVE_SHARE = 0.9
 """Shares of the peer timeout after which a silent peer, and one that is alive but does not take
@@ -150,7 +149,7 @@ def _from_jobset(environ: Mapping[str, str]) -> Membership:
     jobset, job = environ["JOBSET_NAME"], environ["REPLICATED_JOB_NAME"]
     # <jobset>-<job>-<job index>-<pod index>.<subdomain>, the subdomain being the JobSet's name.
     hosts = (f"{jobset}-{job}-0-{index}.{jobset}" for index in range(num_workers))
-    return Membership(worker, tuple(f"{host}:{PORT}" for host in hosts))
+    return Membership(worker, tuple(f"{host}:{WORKER_PORT}" for host in hosts))
 
 
 def _number(environ: Mapping[str, str], name: str, default: str = "") -> int:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator, MutableMapping, Sequence
 
+from job.contract.environment import WORKER_PORT
 from job.contract.errors import ClusterNotFormedError, ConfigError
 
 _KNOCK_TIMEOUT_S = 2.0
@@ -60,9 +61,21 @@ def host_and_port(address: str) -> tuple[str, int]:
     parts = _ADDRESS.fullmatch(address)
     if parts is None or not 0 < int(parts["port"]) < 2**16:
         unbracketed = address.count(":") > 1 and "[" not in address
-        hint = "; write an IPv6 address as [fd00::1]:2222" if unbracketed else ""
+        hint = f"; write an IPv6 address as [fd00::1]:{WORKER_PORT}" if unbracketed else ""
         raise ConfigError(f"a worker's address must be host:port, not {address[:200]!r}{hint}")
     return parts["v6"] or parts["name"], int(parts["port"])
+
+
+def listening_socket(port: int, backlog: int = 1) -> socket.socket:
+    """Listen on a port over IPv4 and IPv6, as gRPC's server does, which may take it right after.
+
+    Raises:
+        OSError: The port is taken, or may not be opened.
+    """
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual else socket.AF_INET
+    # It sets SO_REUSEADDR, for whoever binds the port next.
+    return socket.create_server(("", port), family=family, backlog=backlog, dualstack_ipv6=dual)
 
 
 def exclude_from_proxy(addresses: Sequence[str], environ: MutableMapping[str, str]) -> None:
@@ -82,13 +95,7 @@ def exclude_from_proxy(addresses: Sequence[str], environ: MutableMapping[str, st
 def _listening(addresses: Sequence[str], worker: int) -> Iterator[None]:
     _, port = host_and_port(addresses[worker])
     try:
-        # Both protocols, as gRPC's server does. TensorFlow binds the same port right after;
-        # create_server sets SO_REUSEADDR for that.
-        dual = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if dual else socket.AF_INET
-        listener = socket.create_server(
-            ("", port), family=family, backlog=len(addresses), dualstack_ipv6=dual
-        )
+        listener = listening_socket(port, backlog=len(addresses))
     except OSError as error:
         raise ConfigError(
             f"worker {worker} cannot listen on its port {port}: "

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from job.contract import attempts
+from job.contract.environment import MAX_DURATION_S, MAX_RESTARTS
 from job.contract.errors import ExitCode, exit_meaning
 from job.contract.lease import SUBMISSION_VARIABLE
 from job.process import attempt_record
 
-RESTARTS_VARIABLE = "MAX_RESTARTS"
-DURATION_VARIABLE = "MAX_DURATION_S"
 TIME_UP = "the job's longest duration is over (--max-duration), counted from its first start"
 _CHIEF = "worker-0"
 
@@ -54,7 +53,7 @@ def read_budget(environ: Mapping[str, str]) -> Budget | None:
     job = environ.get(SUBMISSION_VARIABLE, "")
     if not job:
         return None
-    restarts, duration = environ.get(RESTARTS_VARIABLE, ""), environ.get(DURATION_VARIABLE, "")
+    restarts, duration = environ.get(MAX_RESTARTS, ""), environ.get(MAX_DURATION_S, "")
     return Budget(
         job=job,
         max_restarts=int(restarts) if restarts.isdecimal() else None,

@@ -10,19 +10,16 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from contextlib import closing
 
 from job import storage
 from job.contract import layout
 from job.contract.configs import TrainConfig
+from job.contract.environment import GPUS_PER_WORKER, WORKER_PORT
 from job.contract.errors import ConfigError, ExitCode, InputMissingError, JobError
 from job.dataset.description import load_dataset
-from job.distributed import gpu_facts
+from job.distributed import gpu_facts, rendezvous
 from job.process.hard_deadline import exit_after
 from job.run import lease
-
-PORT = 2222
-"""The port on which workers meet, as the operator and the manifests have it."""
 
 _EXCHANGED_BYTES = 256 << 20
 _EXCHANGE_WITHIN_S = 120.0
@@ -76,17 +73,20 @@ def _init_checkpoint(config: TrainConfig) -> str:
 
 
 def _port(_: TrainConfig) -> str:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as server:
-        try:
-            server.bind(("", PORT))
-        except OSError as error:
-            raise ConfigError(f"port {PORT} cannot be opened: {error.strerror}") from error
-    return f"port {PORT} can be opened for the other workers"
+    try:
+        with rendezvous.listening_socket(WORKER_PORT):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"port {WORKER_PORT} cannot be opened: {os.strerror(error.errno or 0)}"
+        ) from error
+    both = " over IPv4 and IPv6" if socket.has_dualstack_ipv6() else ""
+    return f"port {WORKER_PORT} can be opened for the other workers{both}"
 
 
 def asked_gpus() -> int:
     """Read how many GPUs the launcher asked for: 0 if none, or if no launcher did."""
-    text = os.environ.get("GPUS_PER_WORKER", "0")
+    text = os.environ.get(GPUS_PER_WORKER, "0")
     return int(text) if text.isdecimal() else 0
 
 

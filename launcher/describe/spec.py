@@ -29,8 +29,8 @@ SUBMISSION_ID = "SUBMISSION_ID"
 RESERVED_ENV = (
     "TF_CONFIG", "JOB_COMPLETION_INDEX", "JOBSET_NAME", "REPLICATED_JOB_NAME",
     "JOBSET_RESTART_ATTEMPT", "NUM_WORKERS", "HOME", "USER", "PYTHONUNBUFFERED",
-    "WORKER_INDEX", "GPUS_PER_WORKER", "MAX_RESTARTS", "MAX_DURATION_S", SUBMISSION_ID,
-    environment.SUBMITTER,
+    "WORKER_INDEX", environment.GPUS_PER_WORKER, environment.MAX_RESTARTS,
+    environment.MAX_DURATION_S, SUBMISSION_ID, environment.SUBMITTER,
 )  # fmt: skip
 
 PLACEMENTS = ("any", "prefer-zone", "zone")
@@ -177,7 +177,7 @@ class JobSpec:
         if not self.resources.gpus:
             return {**self.env, **own}
         gpus = str(self.resources.gpus)
-        return {"NCCL_DEBUG": "WARN", **self.env, "GPUS_PER_WORKER": gpus, **own}
+        return {"NCCL_DEBUG": "WARN", **self.env, environment.GPUS_PER_WORKER: gpus, **own}
 
     @property
     def submission_id(self) -> str:

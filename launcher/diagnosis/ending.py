@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from job.contract.environment import WORKER_PORT
 from job.contract.errors import ExitCode, exit_meaning, restart_may_help
 from job.contract.wording import many
 from launcher import kinds
@@ -32,7 +33,8 @@ _REMEDIES = {
     ExitCode.PEER_LOST: ("look at the worker that was lost first: "
                          "launcher logs {name} --previous",),
     ExitCode.CLUSTER_NOT_FORMED: ("see why the other workers did not come: launcher status -v; "
-                                  "a NetworkPolicy must let port 2222 through between them",),
+                                  f"a NetworkPolicy must let port {WORKER_PORT} through between "
+                                  "them",),
     ExitCode.STORAGE_UNREACHABLE: ("check that pods reach the bucket (NetworkPolicy, firewall, "
                                    "Private Google Access), then resume",),
     134: ("an abort inside TensorFlow; often a GPU driver or memory problem",),

@@ -2,6 +2,7 @@
 
 import re
 
+from job.contract.environment import WORKER_PORT
 from job.contract.wording import many
 from launcher.diagnosis.finding import Finding, clip, names
 from launcher.diagnosis.running import stepping
@@ -72,7 +73,7 @@ def peers(state: State) -> Finding | None:
         sentence=f"{names(pods)} of {state.job.name} {'has' if one else 'have'} started, but "
         f"{why}.",
         evidence=tuple(clip(f"{pod.replica}: {line}") for pod, line in searching[-3:]),
-        mend=(mend, "a NetworkPolicy must let port 2222 through between the job's pods"),
+        mend=(mend, f"a NetworkPolicy must let port {WORKER_PORT} through between the job's pods"),
     )
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from job import storage
-from job.contract import attempts, layout
+from job.contract import attempts, environment, layout
 from job.contract.errors import FIRST_RETRYABLE, ExitCode, JobError, exit_meaning, restart_may_help
 from job.process.cores import available_cores
 from job.storage.local import errors_of
@@ -36,7 +36,7 @@ _NOTICE_S = 2.0
 # Longer than the trainer's --peer_timeout_s (60 s by default) and the commit of a checkpoint.
 _KILL_AFTER_S = 90.0
 # A worker takes these for what the launcher tells it, and would believe those of another job.
-_NOT_INHERITED = ("TF_CONFIG", "GPUS_PER_WORKER")
+_NOT_INHERITED = ("TF_CONFIG", environment.GPUS_PER_WORKER)
 _TASK_KINDS = ("make-tfrecords", "predict")
 
 

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 
+from job.contract import environment
 from launcher import kinds
 from launcher.describe.spec import JobSpec
 from launcher.kinds import Kind
@@ -48,7 +49,7 @@ def _tfjob(spec: JobSpec) -> Manifest:
         policy["schedulingPolicy"]["priorityClass"] = spec.scheduling.priority
     worker = manifest["spec"]["tfReplicaSpecs"]["Worker"]
     assign(worker, ("replicas",), spec.workers)
-    _set_variable(worker["template"], "MAX_RESTARTS", str(spec.max_restarts))
+    _set_variable(worker["template"], environment.MAX_RESTARTS, str(spec.max_restarts))
     fill_pod(worker["template"], spec)
     return manifest
 
@@ -65,7 +66,7 @@ def _jobset(spec: JobSpec) -> Manifest:
     assign(child, ("spec", "activeDeadlineSeconds"), spec.max_duration_s)
     template = child["spec"]["template"]
     _set_variable(template, "NUM_WORKERS", str(spec.workers))
-    _set_variable(template, "MAX_DURATION_S", str(spec.max_duration_s))
+    _set_variable(template, environment.MAX_DURATION_S, str(spec.max_duration_s))
     fill_pod(template, spec)
     return manifest
 

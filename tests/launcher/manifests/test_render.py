@@ -10,6 +10,7 @@ import yaml
 
 import k8s
 from job.contract import attempts
+from job.contract.environment import WORKER_PORT
 from job.contract.errors import FIRST_RETRYABLE, ExitCode, restart_may_help
 from launcher import kinds
 from launcher.manifests import labels, skeleton, yaml_text
@@ -178,6 +179,12 @@ def test_a_jobset_counts_what_the_job_itself_would_count() -> None:
         assert action(words.format(code)) == expected
     evicted = "Pod vision/x has condition DisruptionTarget matching FailJob rule at index 0"
     assert action(evicted) == "RestartJobSetAndIgnoreMaxRestarts"
+
+
+@pytest.mark.parametrize("name", ["tfjob", "jobset"])
+def test_workers_meet_at_the_port_that_the_job_opens(name: str) -> None:
+    (container,) = pod_of(skeleton.load(f"jobs/{name}.yaml"))["spec"]["containers"]
+    assert container["ports"] == [{"name": "tfjob-port", "containerPort": WORKER_PORT}]
 
 
 def test_who_keeps_which_budget_is_told_to_the_job() -> None:

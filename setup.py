@@ -14,7 +14,6 @@ STORAGE = [
     "google-cloud-storage>=3.4,<4",
     "google-crc32c>=1.7",
     "requests>=2.32",
-    "filelock>=3.18",
     "msgspec>=0.20",  # types and bounds of every file that is read back
 ]
 JOB_WITHOUT_TENSORFLOW = [

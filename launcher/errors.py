@@ -12,8 +12,6 @@ A message says what is wrong, with which value, and how to mend it. `launcher/cl
 and only these, into a line on stderr and an exit code.
 """
 
-EXIT_OK = 0
-
 
 class LauncherError(Exception):
     """The base of all errors that end a command with one clear line."""

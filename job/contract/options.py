@@ -9,18 +9,12 @@ import difflib
 import math
 import types
 import typing
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from job.contract.errors import ConfigError
 
 PATH_FORMS = "a local path or gs://bucket/prefix"
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-
-
-class Config(Protocol):
-    """Any frozen dataclass whose fields were made by `option`."""
-
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
 
 def option(

@@ -1,17 +1,20 @@
-"""The wire format of `tf.train.Example`, for features that hold one value each.
+"""The wire format of `tf.train.Example`, for features that hold one value each, without TensorFlow.
 
 Example{features: Features{feature: map<string, Feature{bytes_list | float_list | int64_list}}}}, as
-tensorflow/core/example/{example,feature}.proto define it. Only what `job/dataset/tfrecord.py`
-needs: reading accepts every valid encoding of one int64 or one bytes value and passes over the
-rest.
+tensorflow/core/example/{example,feature}.proto define it. Reading is protobuf's, which accepts
+every valid encoding. Writing is our own: equal examples give equal bytes under every version of
+protobuf, with the features in the order given.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Any
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
-_BYTES_LIST, _INT64_LIST = 1, 3
-_MAX_VARINT_BYTES = 10
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_LENGTH_DELIMITED = 2
+_KINDS = {"bytes_list": 1, "float_list": 2, "int64_list": 3}
+"""The kinds of lists, and their fields' numbers in Feature."""
 
 Value = int | bytes
 
@@ -23,30 +26,80 @@ def encode_features(features: Mapping[str, Value]) -> bytes:
     return b"".join((_key(1, sum(map(len, parts))), *parts))
 
 
-def decode_features(serialized: bytes, *, partly: bool = False) -> dict[str, Value]:
-    """Read the features of an Example that hold exactly one int64 or bytes value.
-
-    With `partly`, damage ends the reading and what was read before it is returned.
+def parse(serialized: bytes) -> Mapping[str, Any]:
+    """Give the features of an Example by name, as protobuf's messages.
 
     Raises:
-        ValueError or IndexError: The bytes are not an Example.
+        google.protobuf.message.DecodeError: The bytes are not an Example.
+    """
+    features: Mapping[str, Any] = _message_class().FromString(serialized).features.feature
+    return features
+
+
+def decode_features(serialized: bytes) -> dict[str, Value]:
+    """Read the features of an Example that hold exactly one int64 or bytes value.
+
+    Raises:
+        google.protobuf.message.DecodeError: The bytes are not an Example.
     """
     found: dict[str, Value] = {}
-    try:
-        for number, features in _fields(serialized, partly=partly):
-            if number == 1 and isinstance(features, bytes):
-                for name, value in _entries(features, partly=partly):
-                    found[name] = value  # noqa: PERF403 (keeps what came before the damage)
-    except (ValueError, IndexError):
-        if not partly:
-            raise
+    for name, feature in parse(serialized).items():
+        kind = feature.WhichOneof("kind")
+        values = getattr(feature, kind).value if kind in ("bytes_list", "int64_list") else ()
+        if len(values) == 1:
+            found[name] = values[0]
     return found
+
+
+@functools.cache
+def _message_class() -> Any:
+    """Describe Example to protobuf, apart from TensorFlow's own description of it."""
+    field = descriptor_pb2.FieldDescriptorProto
+    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
+    file = descriptor_pb2.FileDescriptorProto(
+        name="food101/example.proto", package="food101", syntax="proto3"
+    )
+    values = {
+        "bytes_list": field.TYPE_BYTES,
+        "float_list": field.TYPE_FLOAT,
+        "int64_list": field.TYPE_INT64,
+    }
+    for kind, value_type in values.items():
+        file.message_type.add(name=kind).field.add(
+            name="value", number=1, type=value_type, label=many
+        )
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for kind, number in _KINDS.items():
+        feature.field.add(
+            name=kind, number=number, type=field.TYPE_MESSAGE, type_name=f".food101.{kind}",
+            label=one, oneof_index=0,
+        )  # fmt: skip
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=one)
+    entry.field.add(
+        name="value", number=2, type=field.TYPE_MESSAGE, type_name=".food101.Feature", label=one
+    )
+    features.field.add(
+        name="feature", number=1, type=field.TYPE_MESSAGE, label=many,
+        type_name=".food101.Features.FeatureEntry",
+    )  # fmt: skip
+    file.message_type.add(name="Example").field.add(
+        name="features", number=1, type=field.TYPE_MESSAGE, type_name=".food101.Features", label=one
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("food101.Example"))
 
 
 def _entry(name: str, value: Value) -> tuple[bytes, ...]:
     """Encode map<string, Feature>'s entry, outermost part first."""
     kind, content = (
-        (_BYTES_LIST, value) if isinstance(value, bytes) else (_INT64_LIST, _encode_varint(value))
+        (_KINDS["bytes_list"], value)
+        if isinstance(value, bytes)
+        else (_KINDS["int64_list"], _encode_varint(value))
     )
     text = name.encode()
     in_list = _key(1, len(content))
@@ -57,71 +110,10 @@ def _entry(name: str, value: Value) -> tuple[bytes, ...]:
     return _key(1, size), named, in_entry, in_feature, in_list, content
 
 
-def _entries(features: bytes, *, partly: bool) -> Iterator[tuple[str, Value]]:
-    for number, entry in _fields(features, partly=partly):
-        if number != 1 or not isinstance(entry, bytes):
-            continue
-        parts = dict(_fields(entry))
-        name, feature = parts.get(1, b""), parts.get(2, b"")
-        if isinstance(name, bytes) and isinstance(feature, bytes):
-            value = _decode_feature(feature)
-            if value is not None:
-                yield name.decode(), value
-
-
-def _decode_feature(feature: bytes) -> Value | None:
-    for kind, values in _fields(feature):
-        if not isinstance(values, bytes):
-            continue
-        if kind == _BYTES_LIST:
-            texts = [value for number, value in _fields(values) if number == 1]
-            return texts[0] if len(texts) == 1 else None
-        if kind == _INT64_LIST:
-            numbers = list(_int64_values(values))
-            return numbers[0] if len(numbers) == 1 else None
-    return None
-
-
-def _int64_values(values: bytes) -> Iterator[int]:
-    """Yield the values of an Int64List, packed or not."""
-    for number, value in _fields(values):
-        if number != 1:
-            continue
-        if isinstance(value, int):
-            yield _signed(value)
-            continue
-        position = 0
-        while position < len(value):
-            unsigned, position = _decode_varint(value, position)
-            yield _signed(unsigned)
-
-
 @functools.lru_cache(maxsize=4096)
 def _key(number: int, size: int) -> bytes:
     """Encode what stands before a field of `size` bytes."""
     return _encode_varint(number << 3 | _LENGTH_DELIMITED) + _encode_varint(size)
-
-
-def _fields(message: bytes, *, partly: bool = False) -> Iterator[tuple[int, Value]]:
-    """Yield (number, value) of each field: an int for varints, bytes for the rest."""
-    position = 0
-    while position < len(message):
-        key, position = _decode_varint(message, position)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == _VARINT:
-            value, position = _decode_varint(message, position)
-            yield number, value
-            continue
-        if wire_type == _LENGTH_DELIMITED:
-            size, position = _decode_varint(message, position)
-        elif wire_type in (_FIXED64, _FIXED32):
-            size = 8 if wire_type == _FIXED64 else 4
-        else:
-            raise ValueError(f"unknown wire type {wire_type} at byte {position}")
-        if position + size > len(message) and not partly:
-            raise ValueError(f"a field of {size} bytes at byte {position} passes the end")
-        yield number, message[position : position + size]
-        position += size
 
 
 def _encode_varint(value: int) -> bytes:
@@ -134,17 +126,3 @@ def _encode_varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
-
-
-def _decode_varint(message: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for count in range(_MAX_VARINT_BYTES):
-        byte = message[position + count]
-        value |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position + count + 1
-    raise ValueError(f"a number at byte {position} does not end")
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value

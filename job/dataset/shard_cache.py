@@ -55,18 +55,14 @@ class ShardCache:
         self._shards = shards
         self._lock = threading.Lock()
         self._held: collections.OrderedDict[int, Future[HeldFile]] = collections.OrderedDict()
-        self._fetched_bytes = 0
+        self.fetched_bytes = 0
+        """How much was downloaded so far."""
         self._report_every_s = report_every_s
         self._threads = ThreadPoolExecutor(_PARALLEL_FETCHES, "shard-cache")
         if storage.is_remote(dataset_path):
             folder = os.path.join(cache_dir or default_cache_dir(), "shards")
             self._folder = ShardCacheFolder(folder, int(cache_size_gb * 1e9))
             self._at_once = _room(shards, window_shards, self._folder.capacity_bytes(), folder)
-
-    @property
-    def fetched_bytes(self) -> int:
-        """How much was downloaded so far."""
-        return self._fetched_bytes
 
     def local_file(self, shard_number: int) -> str:
         """Return the path of a shard that is there and verified; waits until it is.
@@ -141,7 +137,7 @@ class ShardCache:
         def download(path: str) -> None:
             found = storage.download(source, path)
             with self._lock:
-                self._fetched_bytes += found.size
+                self.fetched_bytes += found.size
 
         try:
             return self._folder.hold(shard.sha256, shard.bytes, download)
@@ -152,7 +148,7 @@ class ShardCache:
             ) from error
 
     def _wait(self, future: Future[HeldFile]) -> HeldFile:
-        started, before = time.monotonic(), self._fetched_bytes
+        started, before = time.monotonic(), self.fetched_bytes
         while True:
             try:
                 return future.result(timeout=self._report_every_s)
@@ -171,7 +167,7 @@ class ShardCache:
             wanted = list(self._held)
             there = sum(future.done() for future in self._held.values())
         size_gb = sum(self._shards[number].bytes for number in wanted) / 1e9
-        speed = (self._fetched_bytes - before) / 1e6 / waited_s
+        speed = (self.fetched_bytes - before) / 1e6 / waited_s
         return f"{there} of {len(wanted)} ({size_gb:.2f} GB) are here, {speed:.0f} MB/s"
 
 

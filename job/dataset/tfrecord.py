@@ -11,20 +11,19 @@ TensorFlow: processes that only make records stay small. A shard is a TFRecord f
 import hashlib
 import mmap
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from job.contract.errors import DataError
 from job.dataset.example import decode_features, encode_features
 from job.storage.interface import NotFoundError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 FEATURES: dict[str, type[int] | type[bytes]] = {
     "image/height": int,
@@ -37,6 +36,11 @@ FEATURES: dict[str, type[int] | type[bytes]] = {
 }
 """Every feature holds one value. height and width are of the upright image in px; label counts
 from 0 in the order of dataset.json's classes; texts are UTF-8; encoded is an RGB JPEG file."""
+
+_SOURCE = re.compile(
+    rb"\x0a\x0fimage/source_id\x12[\x00-\x7f]\x0a[\x00-\x7f]\x0a([\x00-\x7f])", re.DOTALL
+)
+"""What stands before a source of less than 124 bytes; the group is its length."""
 
 _LENGTH = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
@@ -79,42 +83,28 @@ def decode_example(serialized: bytes) -> ImageExample:
     """Read an example back, whoever wrote it; DataError if a feature is missing or damaged."""
     try:
         found = decode_features(serialized)
-        numbers = {name: found[name] for name, kind in FEATURES.items() if kind is int}
-        texts = {name: found[name] for name, kind in FEATURES.items() if kind is bytes}
-        return _from_features(numbers, texts)
+        return _from_features(found)
     except KeyError as error:
         raise DataError(f"the example has no single value {error.args[0]}") from error
-    except (ValueError, IndexError, AttributeError) as error:
+    except (DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"the example is damaged: {error}") from error
 
 
-def _from_features(numbers: Mapping[str, Any], texts: Mapping[str, Any]) -> ImageExample:
+def _from_features(found: Mapping[str, int | bytes]) -> ImageExample:
+    def one(name: str) -> Any:
+        if not isinstance(found.get(name), FEATURES[name]):
+            raise KeyError(name)
+        return found[name]
+
     return ImageExample(
-        encoded=bytes(texts["image/encoded"]),
-        height=int(numbers["image/height"]),
-        width=int(numbers["image/width"]),
-        label=int(numbers["image/class/label"]),
-        class_text=texts["image/class/text"].decode(),
-        filename=texts["image/filename"].decode(),
-        source_id=texts["image/source_id"].decode(),
+        encoded=one("image/encoded"),
+        height=one("image/height"),
+        width=one("image/width"),
+        label=one("image/class/label"),
+        class_text=one("image/class/text").decode(),
+        filename=one("image/filename").decode(),
+        source_id=one("image/source_id").decode(),
     )
-
-
-def parse_example(serialized: "tf.Tensor") -> "dict[str, tf.Tensor]":
-    """Read examples inside a TensorFlow graph.
-
-    Args:
-        serialized: string [] or string [n].
-
-    Returns:
-        For each name of `FEATURES` a tensor of the same shape, int64 or string.
-    """
-    import tensorflow as tf
-
-    types = {int: tf.int64, bytes: tf.string}
-    features = {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in FEATURES.items()}
-    parsed: dict[str, tf.Tensor] = tf.io.parse_example(serialized, features)
-    return parsed
 
 
 def masked_crc32c(data: bytes) -> int:
@@ -235,7 +225,9 @@ class ShardReader:
 def source_of(data: bytes) -> str:
     """Name the source in a record that may be damaged, or 'unknown'."""
     try:
-        found = decode_features(data, partly=True).get("image/source_id")
-    except (ValueError, IndexError):
-        found = None
+        found = decode_features(data).get("image/source_id")
+    except DecodeError:
+        # Where protobuf gives up, the beginning is often whole, and written here it holds this.
+        match = _SOURCE.search(data)
+        found = data[match.end() :][: match[1][0]] if match else None
     return found.decode(errors="replace") if isinstance(found, bytes) else "unknown"

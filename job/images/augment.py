@@ -47,10 +47,6 @@ class AugmentOptions:
         )
 
 
-CENTRAL = AugmentOptions(crop_margin_px=0, crop_min_fraction=1.0, flip=False, color_jitter=0.0)
-"""With draws just below one half: the central square, as evaluation sees it."""
-
-
 def decode_for_training(
     encoded: bytes,
     draws: npt.NDArray[np.float64],

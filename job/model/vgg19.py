@@ -131,18 +131,6 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             return self._classify(pooled, pooled, {})
         return self._fully_connected(features, dropout if training else None, training)
 
-    def dense_logits(self, images: tf.Tensor, compute_dtype: tf.DType = tf.float32) -> tf.Tensor:
-        """Score whole images of any size that the head takes: the mean over all positions.
-
-        Args:
-            images: float [batch, height, width, 3], RGB 0..255 with the mean subtracted.
-            compute_dtype: of the activations.
-
-        Returns:
-            float32 [batch, classes].
-        """
-        return self.forward(images, training=False, compute_dtype=compute_dtype).logits
-
     def _fully_connected(
         self, features: tf.Tensor, dropout: DropoutRows | None, training: bool
     ) -> Forward:
@@ -210,13 +198,6 @@ class VGG19(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
                 f"images of {width}x{height} px are too small for head {self.head}, which needs "
                 f"at least {smallest} px; {way_out}"
             )
-
-
-def layer_shapes(
-    num_classes: int, head: str, width_multiplier: float = 1.0
-) -> dict[str, vgg19_shapes.Shape]:
-    """Map the name of every variable to its shape; see `vgg19_shapes.layer_shapes`."""
-    return vgg19_shapes.layer_shapes(num_classes, head, width_multiplier)
 
 
 def _max_pool(features: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.contract.errors import DataError, InputMissingError
-from job.dataset.example import decode_features, encode_features
+from job.dataset.example import encode_features
 from job.dataset.tfrecord import (
     FEATURES,
     ImageExample,
@@ -16,7 +16,7 @@ from job.dataset.tfrecord import (
     ShardWriter,
     decode_example,
     encode_example,
-    parse_example,
+    source_of,
 )
 
 examples = st.builds(
@@ -56,15 +56,14 @@ def test_tensorflow_reads_what_is_encoded_here(one: ImageExample) -> None:
     features = tf.train.Example.FromString(serialized).features.feature
     assert set(features) == set(FEATURES)
     assert features["image/class/label"].int64_list.value == [one.label]
-    parsed = parse_example(tf.constant(serialized))
+    types = {int: tf.int64, bytes: tf.string}
+    parsed = tf.io.parse_single_example(
+        serialized,
+        {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in FEATURES.items()},
+    )
     assert parsed["image/encoded"].numpy() == one.encoded
     assert parsed["image/height"].numpy() == one.height
     assert parsed["image/source_id"].numpy().decode() == one.source_id
-
-
-def test_a_batch_of_examples_is_parsed_at_once() -> None:
-    parsed = parse_example(tf.constant([encode_example(example(n)) for n in range(3)]))
-    assert parsed["image/class/label"].numpy().tolist() == [0, 1, 2]
 
 
 @settings(deadline=None, max_examples=40)
@@ -82,10 +81,19 @@ def test_an_example_without_a_feature_is_refused_by_name() -> None:
         decode_example(encode_features({"image/encoded": b""}))
 
 
+def test_a_feature_of_another_type_counts_as_missing() -> None:
+    """A number for the image would be as many zero bytes."""
+    whole = encode_example(example(1))
+    message = tf.train.Example.FromString(whole)
+    message.features.feature["image/encoded"].int64_list.value.append(1 << 40)
+    with pytest.raises(DataError, match="image/encoded"):
+        decode_example(message.SerializeToString())
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=200))
 def test_random_bytes_never_do_more_than_raise(data: bytes) -> None:
-    decode_features(data, partly=True)
+    source_of(data)
     with pytest.raises(DataError):
         decode_example(data)
 
@@ -113,6 +121,13 @@ def test_tensorflow_reads_a_shard_written_here_and_the_other_way_round(tmp_path:
         for record in records:
             writer.write(record)
     assert (tmp_path / "theirs").read_bytes() == (tmp_path / "ours").read_bytes()
+
+
+@pytest.mark.parametrize("cut", [1, 30, 100])
+def test_the_source_is_read_from_the_beginning_of_a_record(cut: int) -> None:
+    """Protobuf refuses a message that is cut anywhere."""
+    assert source_of(encode_example(example(7))[:-cut]) == "pie/7"
+    assert source_of(encode_example(example(7))[cut:]) in ("pie/7", "unknown")
 
 
 def test_a_damaged_record_names_shard_index_and_source(tmp_path: Path) -> None:

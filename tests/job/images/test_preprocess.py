@@ -14,7 +14,7 @@ from PIL import Image
 
 from job.contract.errors import DataError
 from job.dataset.order import uniforms
-from job.images.augment import CENTRAL, DRAWS, AugmentOptions, crop_side, decode_for_training
+from job.images.augment import DRAWS, AugmentOptions, crop_side, decode_for_training
 from job.images.preprocess import (
     MEAN_RGB,
     REDUCTIONS,
@@ -24,6 +24,8 @@ from job.images.preprocess import (
     subtract_mean,
 )
 
+CENTRAL = AugmentOptions(crop_margin_px=0, crop_min_fraction=1.0, flip=False, color_jitter=0.0)
+"""With draws just below one half: the central square, as evaluation sees it."""
 MIDDLE = np.full(DRAWS, np.nextafter(0.5, 0))
 ARTICLE = AugmentOptions(crop_margin_px=20, crop_min_fraction=1.0, flip=False, color_jitter=0.0)
 

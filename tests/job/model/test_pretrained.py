@@ -38,7 +38,9 @@ def slim(tmp_path_factory):
 def test_logits_equal_slims_also_when_evaluated_densely(slim, version):
     ours = model()
     report = load_weights(slim.prefixes[version], ours, skip=())
-    np.testing.assert_allclose(ours.dense_logits(slim.images), slim.logits, atol=1e-5)
+    np.testing.assert_allclose(
+        ours.forward(slim.images, training=False).logits, slim.logits, atol=1e-5
+    )
     assert len(report.loaded) == 38
     assert report.ignored == ("global_step", "vgg_19/mean_rgb")
     assert report.skipped == ()
@@ -259,7 +261,9 @@ def test_every_copy_under_a_strategy_is_loaded(slim):
     with strategy.scope():
         ours = model()
     load_weights(slim.prefixes["V1"], ours, skip=())
-    np.testing.assert_allclose(ours.dense_logits(slim.images), slim.logits, atol=1e-5)
+    np.testing.assert_allclose(
+        ours.forward(slim.images, training=False).logits, slim.logits, atol=1e-5
+    )
 
 
 def test_checkpoints_archives_and_runs_in_a_bucket_load_as_local_ones_do(slim, bucket, tmp_path):

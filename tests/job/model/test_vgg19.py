@@ -41,7 +41,6 @@ def test_logits_and_embedding_have_one_row_per_image(head, size, features):
     forward = model.forward(images(2, size), training=False)
     assert forward.logits.shape == (2, 5)
     assert forward.embedding.shape == (2, features)
-    assert np.allclose(forward.logits, model.dense_logits(images(2, size)))
 
 
 @pytest.mark.parametrize(("head", "size"), [("fc", 223), ("gap", 31)])

@@ -45,9 +45,10 @@ def decode_features(serialized: bytes) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name, feature in parse(serialized).items():
         kind = feature.WhichOneof("kind")
-        values = getattr(feature, kind).value if kind in ("bytes_list", "int64_list") else ()
-        if len(values) == 1:
-            found[name] = values[0]
+        if kind in ("bytes_list", "int64_list"):
+            values = getattr(feature, kind).value
+            if len(values) == 1:
+                found[name] = values[0]
     return found
 
 

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("run a job", ("submit", "render", "diff")),
-    ("follow a job", ("list", "status", "why", "logs", "wait", "top")),
+    ("follow a job", ("list", "runs", "status", "why", "logs", "wait", "top")),
     ("change a job", ("suspend", "unsuspend", "resume", "cancel", "delete")),
     ("data and models", ("make-tfrecords", "evaluate", "export", "predict", "tensorboard")),
     ("set up", ("init", "setup", "trust", "check", "image", "completion", "version")),

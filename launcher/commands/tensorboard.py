@@ -22,8 +22,10 @@ examples:
   launcher tensorboard vgg19-4f2a1c
   launcher tensorboard gs://my-bucket/runs --port 6007
   launcher tensorboard --logdir gs://my-bucket/runs/a/logs --logdir runs/b/logs
+  launcher tensorboard --where 'learning_rate>0.001' --where 'top1>80%'
   launcher tensorboard vgg19-4f2a1c --in-cluster"""
 
+_MOST_SELECTED = 50
 _POLL_S = 1.0
 _RELOAD_S = 30  # Runs copy their logs no more often, and every look costs requests.
 
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--logdir", metavar="PATH", action="append", default=[],
         help="folder of logs or of runs; may be repeated to see several side by side",
     )  # fmt: skip
+    arguments.add_where(parser)
     parser.add_argument(
         "--port", metavar="N", type=int, default=6006,
         help="port of this machine (default: 6006; 0 takes a free one)",
@@ -74,13 +77,32 @@ def _folders(args: argparse.Namespace, context: Context) -> list[str]:
     from launcher.observe import run_paths
 
     folders = [str(folder).rstrip("/") for folder in args.logdir]
-    if args.run_or_job:
+    if args.where:
+        folders += _selected(args, context)
+    elif args.run_or_job:
         folder = run_paths.run_directory(args.run_or_job, context)
         # A path may well hold many runs; a job has one.
         folders.append(folder if "/" in args.run_or_job else layout.logs_dir(folder))
     if not folders:
         raise UsageError("nothing to show: give the name of a job, a folder, or --logdir PATH")
     return folders
+
+
+def _selected(args: argparse.Namespace, context: Context) -> list[str]:
+    """Give the logs of the runs below RUN, or the run root, for which the conditions hold."""
+    from job.contract import layout
+    from launcher.runs import choice
+
+    root = choice.root_of(args.run_or_job or "", context.settings)
+    records = choice.selected(root, args.where, context)
+    if not records:
+        raise NotFoundError(f"no run in {root} fulfils {' and '.join(args.where)}")
+    if len(records) > _MOST_SELECTED:
+        raise UsageError(
+            f"{len(records):,} runs in {root} fulfil {' and '.join(args.where)}, and TensorBoard "
+            f"can hardly show more than {_MOST_SELECTED} side by side; add another --where"
+        )
+    return [layout.logs_dir(record.path) for record in records]
 
 
 def logdir_flag(folders: Sequence[str]) -> str:

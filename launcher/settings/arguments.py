@@ -44,6 +44,15 @@ def add_output(
     )
 
 
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Declare `--where`, for commands that take a selection of runs."""
+    parser.add_argument(
+        "--where", metavar="CONDITION", action="append", default=[],
+        help="only runs for which it holds, as 'learning_rate>0.001' or 'name~a-*'; may be "
+        "repeated",
+    )  # fmt: skip
+
+
 def accept_job_flags(parser: argparse.ArgumentParser, config_class: type[Any]) -> None:
     """Take flags after `--` as `args.job_flags`, to be parsed by `job.contract.flags.parse`."""
     parser.set_defaults(job_flags=[], job_config=config_class)

@@ -272,3 +272,23 @@ def test_denied_is_one_line(
     printed = capsys.readouterr()
     assert printed.err.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in printed.err
+
+
+def test_runs_tell_the_state_of_their_jobs(
+    job: list[str], server: FakeApiServer, capsys: pytest.CaptureFixture[str], bucket: str
+) -> None:
+    """A run that waits for its first pod has but its job; without a cluster none is told."""
+    server.put(rendered(capsys, *job, "--gpus=8"))
+    config = json.dumps({"data": f"{bucket}/d"}).encode()
+    for name in ("nightly", "other"):
+        storage.write_bytes(layout.config_file(f"{bucket}/r/{name}"), config)
+    assert main(["runs", f"{bucket}/r", "-o", "json", "--sort-by=name"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(run["name"], run["state"], run["job"]) for run in found] == [
+        ("nightly", "Pending", "nightly"), ("other", "New", ""),
+    ]  # fmt: skip
+    server.fail("GET", "/apis|/api", 503, times=99)
+    assert main(["runs", f"{bucket}/r", "-o", "name"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert "jobs are not shown" in printed.err

@@ -1,0 +1,1 @@
+"""All runs below a run root: found, read, selected, compared. The run directory is the unit."""

@@ -38,6 +38,9 @@ EXTRAS = {
     "job": [*JOB_WITHOUT_TENSORFLOW, *TENSORFLOW],
     # Instead of `job` on machines with NVIDIA GPUs.
     "job-gpu": [*JOB_WITHOUT_TENSORFLOW, "tensorflow[and-cuda]~=2.21.0"],
+    # Beside `job` on machines without GPUs: predictions in int8, and the export of such models.
+    "openvino": ["openvino>=2026.1"],
+    "int8": ["openvino>=2026.1", "nncf>=3.1"],
     # No TensorFlow: what a person needs to submit jobs and to watch them.
     "launcher": [*STORAGE, "kubernetes>=33"],
     # TensorBoard without TensorFlow, reading gs:// through fsspec.
@@ -59,7 +62,7 @@ EXTRAS = {
 }
 EXTRAS["all"] = [
     requirement
-    for name in ("job", "launcher", "tensorboard", "test")
+    for name in ("job", "int8", "launcher", "tensorboard", "test")
     for requirement in EXTRAS[name]
 ]
 

@@ -190,14 +190,34 @@ class ExportConfig:
     checkpoint: str = option("best", "Which checkpoint: best, latest or a step.")
     precision: str = option(
         "float32",
-        "Arithmetic of the exported network.",
-        choices=("float32", "bfloat16", "float16"),
+        "Arithmetic of the exported network; int8 adds a quantised one for CPUs to float32.",
+        choices=("float32", "bfloat16", "float16", "int8"),
+    )
+    calibration_data: str = option(
+        "",
+        "Dataset on which int8 is calibrated (train split) and measured (test split); "
+        f"{PATH_FORMS}.",
+        group="int8",
+    )
+    max_top1_loss: float = option(
+        0.5,
+        "Loss of top-1 against float32 up to which predictions use int8 unasked.",
+        group="int8",
+        unit="points",
+        low=0.0,
+        high=100.0,
     )
     overwrite: bool = option(False, "Replace a model that is already there.")
     storage_deadline_s: float = storage_deadline()
 
     def __post_init__(self) -> None:
         validate(self)
+        if self.precision == "int8" and not self.calibration_data:
+            raise ConfigError(
+                "precision int8 is calibrated on photographs: give --calibration_data=DATASET"
+            )
+        if self.calibration_data and self.precision != "int8":
+            raise ConfigError(f"calibration_data is for --precision=int8, not for {self.precision}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +256,12 @@ class PredictConfig:
         "Arithmetic of the network; auto measures what is fast here.",
         group="speed",
         choices=PRECISIONS,
+    )
+    runtime: str = option(
+        "auto",
+        "What computes the network; auto takes the faster one here, openvino is int8 on CPUs.",
+        group="speed",
+        choices=("auto", "tensorflow", "openvino"),
     )
     tta: str = option(
         "none",

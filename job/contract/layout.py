@@ -12,6 +12,8 @@ CONFIG_FILE = "config.json"
 SUMMARY_FILE = "summary.json"
 MODEL_FILE = "model.json"
 SAVED_MODEL_FILE = "saved_model.pb"
+OPENVINO_DIR = "openvino"
+INT8_NETWORK_FILE = f"{OPENVINO_DIR}/int8.xml"
 CLASSES_FILE = "classes.txt"
 
 _STEP = re.compile(r"step-(\d{8,})")
@@ -19,7 +21,7 @@ _ATTEMPT_LOG = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.log$")
 _ATTEMPT_RECORD = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.json$")
 _PREDICTIONS = re.compile(
     r"(part|rejects)-\d{5,}-of-\d{5,}\.(jsonl|parquet)"
-    r"|summary\.json|predictions\.json|gallery\.html|(counts|listing)/.*"
+    r"|summary\.json|predictions\.json|arithmetic\.json|gallery\.html|(counts|listing)/.*"
 )
 
 
@@ -173,7 +175,7 @@ def parse_attempt_log(path: str) -> tuple[int, str] | None:
 def is_model_part(name: str) -> bool:
     """Whether a path within a model directory is one that an export writes."""
     return name in (MODEL_FILE, SAVED_MODEL_FILE, "fingerprint.pb") or name.startswith(
-        ("assets/", "variables/")
+        ("assets/", "variables/", f"{OPENVINO_DIR}/")
     )
 
 
@@ -203,6 +205,11 @@ def summary_file(predictions: str) -> str:
 def predictions_file(predictions: str) -> str:
     """Locate the note that says which model and which options the parts are made with."""
     return join(predictions, "predictions.json")
+
+
+def arithmetic_file(predictions: str) -> str:
+    """Locate the note of what computes the network, chosen by the first task that began."""
+    return join(predictions, "arithmetic.json")
 
 
 def gallery_file(predictions: str) -> str:

@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from job.contract import layout
 from job.contract.configs import EvaluateConfig, to_dict
-from job.contract.errors import ConfigError
 from job.dataset import batches as input_pipeline
 from job.dataset.batches import Batch
 from job.dataset.description import Dataset, load_dataset
@@ -25,7 +24,7 @@ from job.evaluation.shown_examples import Gallery, hardest, of_confusion
 from job.evaluation.verdicts import percent
 from job.model import precision
 from job.model.trained import TrainedModel, load_trained_model
-from job.run.directory import Run, load_run
+from job.run.directory import Run, check_classes, load_run
 
 SHOWN_PAIRS = 12
 SHOWN_OF_A_PAIR = 6
@@ -71,29 +70,6 @@ def evaluate(config: EvaluateConfig) -> None:
     folder = config.output or layout.report_dir(config.run)
     report.write(folder, report.metrics_document(subject, dataset.classes, tally), html)
     _say(subject, tally, folder)
-
-
-def check_classes(run: Run, dataset: Dataset) -> None:
-    """Make sure that a run's labels mean in a dataset what they meant in training.
-
-    Raises:
-        ConfigError: They do not; the first difference is named.
-    """
-    if run.classes == dataset.classes:
-        return
-    if len(run.classes) != len(dataset.classes):
-        difference = f"{len(run.classes)} classes, the dataset {len(dataset.classes)}"
-    else:
-        label, ours, theirs = next(
-            (label, ours, theirs)
-            for label, (ours, theirs) in enumerate(zip(run.classes, dataset.classes, strict=True))
-            if ours != theirs
-        )
-        difference = f"{ours!r} as class {label}, the dataset {theirs!r}"
-    raise ConfigError(
-        f"{run.path} was trained on other classes than those of {dataset.path}: it has "
-        f"{difference}; give the dataset it was trained on ({run.config.data})"
-    )
 
 
 def _predict(

@@ -5,19 +5,20 @@ the network that trained them (`job/prediction/network.py`), in the precision as
 """
 
 import logging
+import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from job.contract.errors import DataError
+from job.contract.errors import ConfigError, DataError
+from job.contract.schema import Word
 from job.images.rejected import RejectedError
 from job.images.upright import take_in, turn_upright
-from job.model import precision
-from job.prediction.network import score_function
+from job.prediction.network import ScoreFunction, score_function
 from job.prediction.views import VIEWS, Pixels
 from job.serving.model_files import ModelFacts
 
@@ -25,6 +26,21 @@ _BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _WORTHWHILE = 1.03
 _LONGEST_TRIAL_S = 4.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """Who computes a network, and in what."""
+
+    runtime: Literal["tensorflow", "openvino"]
+    precision: Word
+
+    def __str__(self) -> str:
+        """Name it as logs do."""
+        return f"{self.precision} by {_RUNTIMES[self.runtime]}"
+
+
+_RUNTIMES = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}
 
 
 @dataclass(frozen=True)
@@ -42,10 +58,10 @@ class PredictModel:
         folder: Local folder of the SavedModel.
         facts: What it says about itself.
         tta: Views to average over: none, flip, ten_crop or dense.
-        compute_precision: Name of the arithmetic.
+        arithmetic: Who computes the network, and in what; `openvino` needs its int8 network.
     """
 
-    def __init__(self, folder: str, facts: ModelFacts, tta: str, compute_precision: str) -> None:
+    def __init__(self, folder: str, facts: ModelFacts, tta: str, arithmetic: Arithmetic) -> None:
         # Decoding needs no weights, so that the loaded ones go once they have been converted.
         loaded = tf.saved_model.load(folder)
         signatures = loaded.signatures
@@ -56,17 +72,19 @@ class PredictModel:
                 f"{len(facts.classes)}; export it again"
             )
         self._decode = signatures["dense_decode" if tta in ("dense", "ten_crop") else "decode"]
-        self._side_px: int = self._decode.structured_outputs["pixels"].shape[1]
+        self.side_px: int = self._decode.structured_outputs["pixels"].shape[1]
+        """Side of the squares that `decode` gives and `score` takes, in px."""
         self._image_size_px = facts.image_size_px
         self._views = VIEWS[tta]
-        self._score = score_function(
-            _weights(signatures["pixels"]),
-            facts,
-            tf.dtypes.as_dtype(compute_precision),
-            self._side_px if tta == "dense" else facts.image_size_px,
-        )
-        self.precision = compute_precision
-        """The arithmetic in use."""
+        scored_px = self.side_px if tta == "dense" else facts.image_size_px
+        if arithmetic.runtime == "openvino":
+            self._score = _int8_function(folder, facts, scored_px)
+        else:
+            dtype = tf.dtypes.as_dtype(arithmetic.precision)
+            weights = _weights(signatures["pixels"])
+            self._score = score_function(weights, facts, dtype, scored_px)
+        self.arithmetic = arithmetic
+        """What is in use."""
 
     def decode(self, encoded: bytes) -> Pixels:
         """Decode one image, upright: uint8 [side, side, 3]. RejectedError if that cannot be."""
@@ -83,9 +101,9 @@ class PredictModel:
         embedding: Any = 0.0
         count = 0
         for view in self._views(pixels, self._image_size_px):
-            answer = self._score(tf.constant(np.ascontiguousarray(view)))
-            probabilities = probabilities + answer["probabilities"].numpy()
-            embedding = embedding + answer["embedding"].numpy()
+            answer = self._score(np.ascontiguousarray(view))
+            probabilities = probabilities + answer["probabilities"]
+            embedding = embedding + answer["embedding"]
             count += 1
         return Scores(probabilities / np.float32(count), embedding / np.float32(count))
 
@@ -97,7 +115,7 @@ class PredictModel:
         """
         best, best_rate = _BATCH_SIZES[0], 0.0
         for size in _BATCH_SIZES:
-            batch = np.zeros((size, self._side_px, self._side_px, 3), np.uint8)
+            batch = np.zeros((size, self.side_px, self.side_px, 3), np.uint8)
             try:
                 self.score(batch[:1])
                 start = time.perf_counter()
@@ -115,9 +133,12 @@ class PredictModel:
         return best
 
 
-def resolve_precision(wanted: str) -> str:
-    """Name the arithmetic: what was asked for, or what this machine is fast in."""
-    return precision.choose(wanted).name
+def _int8_function(folder: str, facts: ModelFacts, side_px: int) -> ScoreFunction:
+    from job.serving.openvino_network import OpenVinoNetwork  # Where OpenVINO is, and asked for.
+
+    if facts.int8 is None:
+        raise ConfigError("this model has no int8 network; export it with --precision=int8")
+    return OpenVinoNetwork(os.path.join(folder, facts.int8.file), side_px)
 
 
 def _weights(signature: Any) -> dict[str, tf.Tensor]:

@@ -9,6 +9,8 @@ products, and fc6 alone would make the graph 200 MB larger.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from job.evaluation.passes import score
@@ -16,7 +18,9 @@ from job.model import shapes
 from job.model.vgg19 import VGG19
 from job.serving.model_files import ModelFacts
 
-ScoreFunction = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
+Array = npt.NDArray[np.float32]
+ScoreFunction = Callable[[npt.NDArray[np.uint8]], Mapping[str, Array]]
+"""uint8 [batch, side, side, 3] -> `probabilities` and `embedding`."""
 
 
 def score_function(
@@ -44,7 +48,11 @@ def score_function(
         forward = score(network, pixels, compute_dtype)
         return {"probabilities": tf.nn.softmax(forward.logits), "embedding": forward.embedding}
 
-    function: ScoreFunction = scored.get_concrete_function()
+    compiled = scored.get_concrete_function()
+
+    def function(pixels: npt.NDArray[np.uint8]) -> dict[str, Array]:
+        return {name: value.numpy() for name, value in compiled(tf.constant(pixels)).items()}
+
     return function
 
 

@@ -15,11 +15,10 @@ from job.contract.configs import PredictConfig
 from job.contract.errors import ConfigError
 from job.contract.schema import Scalar
 from job.contract.wording import many
-from job.prediction import listing_sources
+from job.prediction import listing_sources, runtime
 from job.prediction.gallery import write_gallery
 from job.prediction.image_reader import ImageReader
 from job.prediction.listing import Listing, drop_other_attempts, freeze
-from job.prediction.model import PredictModel, resolve_precision
 from job.prediction.parts import Counts, PartStore, summary_of
 from job.prediction.task import PredictTask
 from job.process.stop_request import LEAVE_WITHIN_S, StopRequest
@@ -60,7 +59,7 @@ def predict(config: PredictConfig) -> None:
                 local_model(config.model, facts) as folder,
                 ImageReader(listing) as reader,
             ):
-                model = PredictModel(folder, facts, config.tta, resolve_precision(config.precision))
+                model = runtime.load(folder, facts, config)
                 PredictTask(config, facts, listing, store, model, stop).run(reader, missing)
         _finish_if_last(config, listing, store, plan)
 
@@ -99,12 +98,13 @@ def _agree_on_plan(config: PredictConfig, facts: ModelFacts) -> Mapping[str, Sca
         "embedding": config.embedding,
         "tta": config.tta,
         "precision": config.precision,
+        "runtime": config.runtime,
     }
     path = layout.predictions_file(config.output)
     try:
         documents.write(path, plan, if_absent=True)
     except PreconditionError:
-        there = documents.read(path, dict[str, Scalar])
+        there = {"runtime": "auto"} | documents.read(path, dict[str, Scalar])
         for name in plan:
             # The same model may lie elsewhere now.
             if name != "model" and there.get(name) != plan[name]:
@@ -130,7 +130,8 @@ def _finish_if_last(
         if storage.exists(layout.summary_file(config.output)):
             return  # Another task was last too, and has cleared the counts away.
         raise
-    store.write_summary(summary_of(listing, counts, plan))
+    made_with = {**plan, **runtime.described(config.output)}
+    store.write_summary(summary_of(listing, counts, made_with))
     drop_other_attempts(listing)
     for line in _totals(config, counts):
         _log.info("%s", line)

@@ -48,7 +48,7 @@ class PredictTask:
         """Classify the images of some parts and commit each part once it is whole."""
         images = sum(len(self._listing.part_range(part)) for part in missing)
         size = self._config.batch_size or self._model.fastest_batch_size(images)
-        _log.info("%s images in batches of %d, %s", f"{images:,}", size, self._model.precision)
+        _log.info("%s images in batches of %d, %s", f"{images:,}", size, self._model.arithmetic)
         pipeline = Pipeline(
             reader.read, self._model.decode, concurrency=self._config.concurrency, ahead=2 * size
         )

@@ -133,3 +133,26 @@ def _write(config: TrainConfig, dataset: Dataset) -> None:
 
 def _json(content: object) -> bytes:
     return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def check_classes(run: Run, dataset: Dataset) -> None:
+    """Make sure that a run's labels mean in a dataset what they meant in training.
+
+    Raises:
+        ConfigError: They do not; the first difference is named.
+    """
+    if run.classes == dataset.classes:
+        return
+    if len(run.classes) != len(dataset.classes):
+        difference = f"{len(run.classes)} classes, the dataset {len(dataset.classes)}"
+    else:
+        label, ours, theirs = next(
+            (label, ours, theirs)
+            for label, (ours, theirs) in enumerate(zip(run.classes, dataset.classes, strict=True))
+            if ours != theirs
+        )
+        difference = f"{ours!r} as class {label}, the dataset {theirs!r}"
+    raise ConfigError(
+        f"{run.path} was trained on other classes than those of {dataset.path}: it has "
+        f"{difference}; give the dataset it was trained on ({run.config.data})"
+    )

@@ -15,10 +15,12 @@ from job import storage
 from job.contract import layout, schema
 from job.contract.configs import ExportConfig, to_dict
 from job.contract.errors import ConfigError
+from job.dataset.description import Dataset, load_dataset
 from job.model.trained import TrainedModel, load_trained_model
 from job.run.checkpoints import sha256_of_file
-from job.run.directory import load_run
-from job.serving.model_files import ModelFacts, ModelFile
+from job.run.directory import Run, check_classes, load_run
+from job.serving import quantised
+from job.serving.model_files import Int8Network, ModelFacts, ModelFile
 from job.serving.saved_model import ServingModel, dense_size_px
 from job.storage import atomic_folder
 
@@ -34,10 +36,22 @@ def export(config: ExportConfig) -> None:
         DataError: The checkpoint is damaged.
     """
     _check_output(config)
-    trained = load_trained_model(load_run(config.run), config.checkpoint)
+    run = load_run(config.run)
+    calibration = _calibration(config, run)
+    trained = load_trained_model(run, config.checkpoint)
     with atomic_folder.staging_folder(config.output) as folder:
-        save(trained, tf.dtypes.as_dtype(config.precision), folder)
-        description = describe(trained, config, folder)
+        precision, int8 = config.precision, None
+        if calibration is not None:
+            precision = "float32"
+            int8 = quantised.write(
+                folder,
+                trained.network,
+                calibration,
+                image_size_px=run.config.image_size_px,
+                max_top1_loss=config.max_top1_loss,
+            )
+        save(trained, tf.dtypes.as_dtype(precision), folder)
+        description = describe(trained, precision, folder, int8)
         if config.overwrite:
             atomic_folder.delete_folder(config.output, layout.MODEL_FILE)
         manifest = schema.write(description)
@@ -69,11 +83,23 @@ def save(trained: TrainedModel, compute_dtype: tf.DType, folder: str) -> None:
         tf.saved_model.save(model, folder, signatures=model.signatures())
 
 
-def describe(trained: TrainedModel, config: ExportConfig, folder: str) -> ModelFacts:
+def _calibration(config: ExportConfig, run: Run) -> Dataset | None:
+    """Read the dataset that int8 needs, and look for its tools, before any work is done."""
+    if config.precision != "int8":
+        return None
+    quantised.require_tools()
+    dataset = load_dataset(config.calibration_data)
+    check_classes(run, dataset)
+    return dataset
+
+
+def describe(
+    trained: TrainedModel, precision: str, folder: str, int8: Int8Network | None = None
+) -> ModelFacts:
     """Give what model.json holds for the SavedModel in a folder."""
     run_config = trained.run.config
     return ModelFacts(
-        run=config.run,
+        run=trained.run.path,
         step=trained.checkpoint.step,
         metrics=dict(trained.checkpoint.manifest.metrics),
         dataset=trained.run.dataset_name,
@@ -81,7 +107,8 @@ def describe(trained: TrainedModel, config: ExportConfig, folder: str) -> ModelF
         classes=trained.run.classes,
         image_size_px=run_config.image_size_px,
         dense_size_px=dense_size_px(run_config.image_size_px),
-        precision=config.precision,
+        precision=precision,
+        int8=int8,
         config=to_dict(run_config),
         software={"food101-vgg19": job.__version__, "tensorflow": tf.__version__},
         files={

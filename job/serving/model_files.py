@@ -33,6 +33,32 @@ class ModelFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Int8Network:
+    """The quantised network beside a SavedModel, and what it costs.
+
+    Attributes:
+        file: Its .xml file.
+        default: Whether predictions may use it unasked.
+        calibrated_on: The dataset: its train split calibrated, its test split measured.
+        images: How many images were scored in both arithmetics.
+        top1, top5: Accuracy in int8; top5 is None for fewer than six classes.
+        float32_top1, float32_top5: Accuracy of the same images in float32.
+        same_top1: Share of the images of which both name the same class first.
+    """
+
+    file: InnerPath
+    default: bool
+    calibrated_on: Word = ""
+    images: Count = 0
+    top1: float | None = None
+    top5: float | None = None
+    float32_top1: float | None = None
+    float32_top5: float | None = None
+    same_top1: float | None = None
+    software: Mapping[Word, Word] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFacts:
     """What model.json says: everything about a model but its weights.
 
@@ -52,8 +78,11 @@ class ModelFacts:
     config: Mapping[Word, Scalar]
     software: Mapping[Word, Word] = field(default_factory=dict)
     files: Mapping[InnerPath, ModelFile]
+    int8: Int8Network | None = None
 
     def __post_init__(self) -> None:
+        if self.int8 is not None and self.int8.file not in self.files:
+            raise ValueError(f"int8.file: {self.int8.file!r} is none of the model's files")
         foreign = next((name for name in self.files if not layout.is_model_part(name)), None)
         if foreign is not None:
             raise ValueError(f"files: {foreign!r} is no part of a model")

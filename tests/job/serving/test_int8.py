@@ -136,17 +136,19 @@ def test_views_and_embeddings_work_in_int8(model, images, tmp_path, tta: str) ->
     np.testing.assert_allclose(int8, exact, atol=0.15)
 
 
-def test_all_tasks_keep_to_what_the_first_one_chose(model, images, tmp_path) -> None:
-    """A machine that would choose otherwise goes on as the prediction was begun."""
-    options = {"num_tasks": 2, "parts": "0"}
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+def test_a_task_keeps_to_what_an_earlier_one_chose(model, images, tmp_path, runtime: str) -> None:
+    """Whatever this machine would choose by itself."""
     output = tmp_path / "out"
-    predicted(model, images, output, task_index=0, **options)
-    chosen = arithmetic(output)
-    other = {"runtime": "tensorflow", "precision": "float32"}
-    Path(layout.arithmetic_file(str(output))).write_text(json.dumps(other))
-    predicted(model, images, output, task_index=1, num_tasks=2)
-    assert arithmetic(output) == other
-    assert chosen["runtime"] in ("tensorflow", "openvino")
+    output.mkdir()
+    precision = "float32" if runtime == "tensorflow" else "int8"
+    noted = {"runtime": runtime, "precision": precision}
+    Path(layout.arithmetic_file(str(output))).write_text(json.dumps(noted))
+    found = predicted(model, images, output)
+    assert arithmetic(output) == noted
+    asked = predicted(model, images, tmp_path / "asked", runtime=runtime,
+                      precision="auto" if runtime == "openvino" else "float32")  # fmt: skip
+    np.testing.assert_array_equal(found, asked)
 
 
 def test_what_loses_too_much_is_not_used_unasked(model, images, tmp_path) -> None:

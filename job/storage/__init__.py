@@ -128,11 +128,19 @@ def download(path: str, local_file: str) -> Stat:
 
 
 def upload(
-    local_file: str, path: str, *, if_absent: bool = False, if_generation_match: int | None = None
+    local_file: str,
+    path: str,
+    *,
+    if_absent: bool = False,
+    if_generation_match: int | None = None,
+    crc32c: str | None = None,
 ) -> Stat:
-    """Copy a file of this machine to `path`; conditions as in `write_bytes`."""
+    """Copy a file of this machine to `path`; conditions as in `write_bytes`.
+
+    A bucket checks what arrives against `crc32c`; without it the file is read once more for it.
+    """
     condition = _condition(if_absent=if_absent, if_generation_match=if_generation_match)
-    return _backend(path).upload(local_file, path, condition)
+    return _backend(path).upload(local_file, path, condition, crc32c)
 
 
 def delete(path: str, *, if_generation_match: int | None = None) -> None:

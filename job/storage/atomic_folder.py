@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from job import storage
@@ -42,14 +42,22 @@ def staging_folder(target: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def commit_folder(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+def commit_folder(
+    folder: str,
+    target: str,
+    manifest_name: str,
+    manifest: bytes,
+    crc32c: Mapping[str, str] | None = None,
+) -> None:
     """Make the files of a staging folder, and then the manifest, appear at `target`.
+
+    A bucket wants each file's crc32c; those that are given need not be computed again.
 
     Raises:
         PreconditionError: Another attempt has put something there first.
     """
     if storage.is_remote(target):
-        _commit_remote(folder, target, manifest_name, manifest)
+        _commit_remote(folder, target, manifest_name, manifest, crc32c or {})
     else:
         _commit_local(folder, target, manifest_name, manifest)
 
@@ -63,14 +71,21 @@ def files_below(folder: str) -> list[str]:
     )
 
 
-def _commit_remote(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+def _commit_remote(
+    folder: str, target: str, manifest_name: str, manifest: bytes, crc32c: Mapping[str, str]
+) -> None:
     """Upload what is not there yet: of two attempts that overlap, at most one finds all names free.
 
     What is there is never replaced, since its owner may be about to write the manifest over it.
     """
 
     def put(name: str) -> None:
-        storage.upload(os.path.join(folder, name), layout.join(target, name), if_absent=True)
+        storage.upload(
+            os.path.join(folder, name),
+            layout.join(target, name),
+            if_absent=True,
+            crc32c=crc32c.get(name),
+        )
 
     names = files_below(folder)
     with ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload") as threads:

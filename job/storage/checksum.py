@@ -1,6 +1,7 @@
 """crc32c, the checksum that Google Cloud Storage keeps of every object, in its base64 text."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -39,6 +40,16 @@ def of_file(local_file: str) -> str:
         while data := file.read(_READ_BYTES):
             checksum.add(data)
     return checksum.text
+
+
+def of_file_with_sha256(local_file: str) -> tuple[str, str]:
+    """Return the checksum of a local file's content, and its SHA-256 in hex, from one reading."""
+    checksum, digest = Running(), hashlib.sha256()
+    with open(local_file, "rb") as file:
+        while data := file.read(_READ_BYTES):
+            checksum.add(data)
+            digest.update(data)
+    return checksum.text, digest.hexdigest()
 
 
 def in_headers(headers: Mapping[str, str]) -> str | None:

@@ -124,11 +124,17 @@ class GcsStorage:
         self._media.fill(descriptor, source)
         storage_checksum.verify(source.path, storage_checksum.of_file(name), source.crc32c)
 
-    def upload(self, local_file: str, path: str, if_generation_match: int | None) -> Stat:
+    def upload(
+        self,
+        local_file: str,
+        path: str,
+        if_generation_match: int | None,
+        crc32c: str | None = None,
+    ) -> Stat:
         """Copy a local file to an object."""
         with storage_local.errors_of(local_file), open(local_file, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            content = _Content(file, size, storage_checksum.of_file(local_file))
+            content = _Content(file, size, crc32c or storage_checksum.of_file(local_file))
             return self._write(path, content, if_generation_match)
 
     def delete(self, path: str, if_generation_match: int | None = None) -> None:

@@ -123,8 +123,14 @@ class Backend(Protocol):
         """Copy a stored file to `local_file`, atomically, its checksum verified."""
         ...
 
-    def upload(self, local_file: str, path: str, if_generation_match: int | None) -> Stat:
-        """Copy a local file into storage, its checksum verified."""
+    def upload(
+        self,
+        local_file: str,
+        path: str,
+        if_generation_match: int | None,
+        crc32c: str | None = None,
+    ) -> Stat:
+        """Copy a local file into storage, its checksum verified; `crc32c` where it is known."""
         ...
 
     def request_counts(self) -> dict[str, int]:

@@ -71,7 +71,13 @@ class LocalStorage:
         self.upload(path, local_file, None)
         return self.stat(path)
 
-    def upload(self, local_file: str, path: str, if_generation_match: int | None) -> Stat:
+    def upload(
+        self,
+        local_file: str,
+        path: str,
+        if_generation_match: int | None,
+        crc32c: str | None = None,  # noqa: ARG002 (nobody keeps it here)
+    ) -> Stat:
         """Copy `local_file` to `path`, atomically."""
         with open_regular(local_file) as source, errors_of(path):
             return self._publish(

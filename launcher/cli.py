@@ -23,6 +23,7 @@ from launcher.settings import arguments
 _INTERRUPTED = 130
 _COMMON_WITH_VALUE = (
     "--profile", "--settings", "--set", "--context", "-n", "--namespace", "--kubeconfig",
+    "--billing-project",
 )  # fmt: skip
 _EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 timeout"
 

@@ -31,10 +31,17 @@ class Context:
 
     @functools.cached_property
     def settings(self) -> "Settings":
-        """Defaults, the profile of launcher.yaml and the flags, merged in this order."""
+        """Defaults, the profile of launcher.yaml and the flags, merged in this order.
+
+        From when they are first asked for, requests to buckets name their billing project.
+        """
+        from job import storage
         from launcher.settings import fields
 
-        return fields.resolve(self._args, self.environ)
+        settings = fields.resolve(self._args, self.environ)
+        if settings.billing_project:
+            storage.configure(billing_project=settings.billing_project)
+        return settings
 
     @functools.cached_property
     def namespace(self) -> str:

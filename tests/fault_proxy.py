@@ -34,11 +34,14 @@ _PIECE_BYTES = 64 << 10
 class Fault:
     """What happens to a share of the requests whose "METHOD /path" matches.
 
+    `message` tells more than `reason`, and in plain text if `plain`, as contents are refused;
     `sent_bytes` are all that an answer holds, `honest` whether its Content-Range says so.
     """
 
     status: int | None = None
     reason: str = "injected"
+    message: str = ""
+    plain: bool = False
     retry_after_s: int | None = None
     drop: bool = False
     lose_answer: bool = False
@@ -287,6 +290,9 @@ def _shortened(
 
 
 def _error(fault: Fault) -> bytes:
-    detail = {"reason": fault.reason, "message": fault.reason}
-    error = {"code": fault.status, "message": fault.reason, "errors": [detail]}
+    message = fault.message or fault.reason
+    if fault.plain:
+        return message.encode()
+    detail = {"reason": fault.reason, "message": message}
+    error = {"code": fault.status, "message": message, "errors": [detail]}
     return json.dumps({"error": error}).encode()

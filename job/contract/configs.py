@@ -17,6 +17,7 @@ from job.contract.options import (
     PRECISIONS,
     did_you_mean,
     option,
+    paying_project,
     storage_deadline,
     validate,
 )
@@ -147,6 +148,7 @@ class RecordsConfig:
         1, "Tasks that make this dataset together.", group="work", low=1, high=10_000
     )
     storage_deadline_s: float = storage_deadline()
+    billing_project: str = paying_project()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -176,6 +178,7 @@ class EvaluateConfig:
         0.0, "Largest size of cache_dir; 0 takes what the disk has.", unit="GB", low=0.0
     )
     storage_deadline_s: float = storage_deadline()
+    billing_project: str = paying_project()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -209,6 +212,7 @@ class ExportConfig:
     )
     overwrite: bool = option(False, "Replace a model that is already there.")
     storage_deadline_s: float = storage_deadline()
+    billing_project: str = paying_project()
 
     def __post_init__(self) -> None:
         validate(self)
@@ -269,6 +273,7 @@ class PredictConfig:
         choices=("none", "flip", "ten_crop", "dense"),
     )
     storage_deadline_s: float = storage_deadline()
+    billing_project: str = paying_project()
 
     def __post_init__(self) -> None:
         validate(self)

@@ -66,6 +66,15 @@ def storage_deadline() -> Any:
     )
 
 
+def paying_project() -> Any:
+    """Declare the field of every command that reads or writes a bucket."""
+    return option(
+        "",
+        "Google Cloud project that pays for requests to buckets that have the requester pay.",
+        group="storage",
+    )
+
+
 def value_types(config_class: type[Any]) -> dict[str, type[Any]]:
     """Name the type of each field's value, `int` for `int | None`."""
     hints = typing.get_type_hints(config_class)

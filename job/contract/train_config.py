@@ -4,7 +4,14 @@ from dataclasses import MISSING, dataclass
 from typing import Any
 
 from job.contract.errors import ConfigError
-from job.contract.options import PATH_FORMS, PRECISIONS, option, storage_deadline, validate
+from job.contract.options import (
+    PATH_FORMS,
+    PRECISIONS,
+    option,
+    paying_project,
+    storage_deadline,
+    validate,
+)
 
 LAYER_STAGES = ("none", "conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
@@ -227,6 +234,7 @@ class TrainConfig:
         30.0, "Shortest time between two uploads of the logs.", group="run", unit="s", low=1.0
     )
     storage_deadline_s: float = storage_deadline()
+    billing_project: str = paying_project()
     peer_timeout_s: float = option(
         60.0,
         "Time after which a worker that does not answer counts as lost.",

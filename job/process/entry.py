@@ -67,7 +67,8 @@ def run(
         return error.exit_code
     deadline_s = getattr(config, "storage_deadline_s", None)
     if deadline_s is not None:
-        storage.set_deadline(deadline_s)
+        project = getattr(config, "billing_project", "")
+        storage.configure(deadline_s=deadline_s, billing_project=project)
     try:
         with _sigterm_ends_it():
             return main(config) or ExitCode.DONE

@@ -15,8 +15,8 @@ _FREE = frozenset(
     {
         "data", "run", "resume", "overwrite", "take_over", "cache_dir", "cache_size_gb",
         "save_every_steps", "save_every_s", "keep", "eval_every_steps", "log_every_steps",
-        "log_every_s", "log_sync_s", "storage_deadline_s", "exchange", "network_gbps",
-        "peer_timeout_s", "cluster_timeout_s", "xla",
+        "log_every_s", "log_sync_s", "storage_deadline_s", "billing_project", "exchange",
+        "network_gbps", "peer_timeout_s", "cluster_timeout_s", "xla",
     }
 )  # fmt: skip
 

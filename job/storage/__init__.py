@@ -32,6 +32,7 @@ __all__ = [
     "Patience",
     "PreconditionError",
     "Stat",
+    "configure",
     "delete",
     "download",
     "exists",
@@ -44,7 +45,6 @@ __all__ = [
     "read_stored",
     "reconnect",
     "request_counts",
-    "set_deadline",
     "stat",
     "upload",
     "write_bytes",
@@ -180,9 +180,18 @@ def reconnect(patience: Patience | None = None) -> None:
         _patience = patience or _patience
 
 
-def set_deadline(deadline_s: float) -> None:
-    """Repeat failing requests for that long from now on, in seconds."""
-    reconnect(dataclasses.replace(_patience, deadline_s=deadline_s))
+def configure(*, deadline_s: float | None = None, billing_project: str = "") -> None:
+    """Set, from now on and for all buckets, how they are asked.
+
+    Args:
+        deadline_s: For how long failing requests are repeated, in seconds; None leaves it.
+        billing_project: Google Cloud project that pays where a bucket has the requester pay.
+    """
+    global _billing_project
+    _billing_project = billing_project
+    reconnect(
+        _patience if deadline_s is None else dataclasses.replace(_patience, deadline_s=deadline_s)
+    )
 
 
 def _condition(*, if_absent: bool, if_generation_match: int | None) -> int | None:
@@ -198,6 +207,7 @@ _LOCAL = LocalStorage()
 
 _remote: Backend | None = None
 _patience = Patience()
+_billing_project = ""
 _connecting = threading.Lock()
 
 
@@ -208,5 +218,5 @@ def _gcs() -> Backend:
     global _remote
     with _connecting:
         if _remote is None:
-            _remote = GcsStorage(_patience)
+            _remote = GcsStorage(_patience, billing_project=_billing_project)
         return _remote

@@ -19,7 +19,8 @@ from job.storage import content_encoding
 from job.storage import local as storage_local
 from job.storage.gcs_media import MediaReader
 from job.storage.gcs_names import split, split_file
-from job.storage.gcs_retry import DamagedTransferError, Operation, Policy
+from job.storage.gcs_refusal import Answer, Operation, is_condition
+from job.storage.gcs_retry import DamagedTransferError, Policy
 from job.storage.gcs_session import RequestCounts, connect, identity
 from job.storage.interface import ABSENT, NotFoundError, Patience, Stat
 from job.storage.progress_floor import Floor
@@ -34,12 +35,18 @@ _ATTEMPT = "upload-attempt"
 class GcsStorage:
     """The `Backend` of gs:// paths. Safe between threads."""
 
-    def __init__(self, patience: Patience | None = None, *, page_size: int = 1000) -> None:
+    def __init__(
+        self,
+        patience: Patience | None = None,
+        *,
+        billing_project: str = "",
+        page_size: int = 1000,
+    ) -> None:
         self._page_size = page_size
         self._counts = RequestCounts()
         patience = patience or Patience()
         floor = Floor(patience.floor_bytes_per_s, patience.read_timeout_s)
-        self._client, session = connect(self._counts, floor)
+        self._client, session = connect(self._counts, floor, billing_project)
         self._policy = Policy(patience, functools.partial(identity, session.credentials))
         self._media = MediaReader(self._client, session, self._policy)
 
@@ -172,9 +179,8 @@ class GcsStorage:
             blob.metadata = {_ATTEMPT: mark}
             try:
                 self._send(blob, path, content, condition)
-            except PreconditionFailed:
-                self._reload(blob, path)
-                if (blob.metadata or {}).get(_ATTEMPT) != mark:
+            except PreconditionFailed as error:
+                if not is_condition(Answer.of(error)) or not self._is_marked(blob, path, mark):
                     raise
             except NotFound as error:
                 if error.response.request.method == "PUT":
@@ -204,6 +210,13 @@ class GcsStorage:
             retry=self._policy.retry(path),
             timeout=self._policy.patience.timeout,
         )
+
+    def _is_marked(self, blob: Blob, path: str, mark: str) -> bool:
+        """Whether what is there now was written by this attempt; it is loaded if so."""
+        with contextlib.suppress(NotFound):
+            self._reload(blob, path)
+            return bool((blob.metadata or {}).get(_ATTEMPT) == mark)
+        return False
 
     def _reload(self, blob: Blob, path: str) -> None:
         blob.reload(retry=self._policy.retry(path), timeout=self._policy.patience.timeout)

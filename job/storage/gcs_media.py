@@ -18,7 +18,8 @@ from requests import Response, Session
 from job.contract.errors import ConfigError
 from job.storage import checksum, content_encoding
 from job.storage.gcs_names import split_file
-from job.storage.gcs_retry import DamagedTransferError, Operation, Policy
+from job.storage.gcs_refusal import Operation
+from job.storage.gcs_retry import DamagedTransferError, Policy
 from job.storage.interface import ChangedError, NotFoundError, Stat
 from job.storage.media_answer import STORED_ENCODING, Asked, NoLengthError, Promise, promised
 

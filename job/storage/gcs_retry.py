@@ -7,7 +7,6 @@ runs into it.
 """
 
 import contextlib
-import enum
 import http.client
 import logging
 import re
@@ -23,13 +22,13 @@ from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
-from job.contract.errors import ConfigError, DeniedError, JobError, StorageUnreachableError
-from job.storage.interface import NotFoundError, Patience, PreconditionError
+from job.contract.errors import StorageUnreachableError
+from job.storage.gcs_refusal import RETRYABLE_STATUS, Answer, Operation, error_of, not_accepted
+from job.storage.interface import Patience
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
-_RETRYABLE_STATUS = {408, 429, 500, 502, 503, 504}
 _RATE_LIMITS = {"rateLimitExceeded", "userRateLimitExceeded"}
 _BROKEN_TRANSFER = (
     ConnectionError,
@@ -41,18 +40,7 @@ _BROKEN_TRANSFER = (
     TransportError,
     DataCorruption,
 )
-_PERMISSION = re.compile(r"storage\.[a-z]+\.[a-zA-Z]+")
 _REPORT_EVERY_S = 30.0
-
-
-class Operation(enum.Enum):
-    """What is done to an object, by the permission that it needs."""
-
-    LIST = "storage.objects.list"
-    READ = "storage.objects.get"
-    CREATE = "storage.objects.create"
-    OVERWRITE = "storage.objects.create and storage.objects.delete"
-    DELETE = "storage.objects.delete"
 
 
 class DamagedTransferError(Exception):
@@ -94,11 +82,11 @@ class Policy:
                 f"last: {_reason(error.cause)}"
             ) from error
         except (GoogleAPICallError, InvalidResponse) as error:
-            raise _typed(path, operation, self.identity(), _Answer.of(error)) from error
+            raise error_of(path, operation, self.identity(), Answer.of(error)) from error
         except (DamagedTransferError, *_BROKEN_TRANSFER) as error:
             raise StorageUnreachableError(f"{path}: {_reason(error)}") from error
         except GoogleAuthError as error:
-            raise _not_accepted(path, operation, self.identity(), _reason(error)) from error
+            raise not_accepted(path, operation, self.identity(), _reason(error)) from error
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -109,82 +97,15 @@ def is_retryable(error: BaseException) -> bool:
         case RefreshError():
             return bool(error.retryable)
         case GoogleAPICallError() | InvalidResponse():
-            answer = _Answer.of(error)
-            return answer.status in _RETRYABLE_STATUS or answer.reason in _RATE_LIMITS
+            answer = Answer.of(error)
+            return answer.status in RETRYABLE_STATUS or answer.reason in _RATE_LIMITS
         case _:
             return isinstance(error, _BROKEN_TRANSFER)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What storage said when it refused a request."""
-
-    status: int
-    reason: str
-    message: str
-
-    @classmethod
-    def of(cls, error: GoogleAPICallError | InvalidResponse) -> "_Answer":
-        """Read the answer behind an exception; the client's own texts repeat whole URLs."""
-        status = int(error.code if isinstance(error, GoogleAPICallError) else error.args[1])
-        try:
-            told = error.response.json()["error"]
-            details = (told.get("errors") or [{}])[0]
-            return cls(status, str(details.get("reason", "")), str(told["message"]))
-        except (AttributeError, ValueError, KeyError, TypeError):
-            return cls(status, "", http.client.responses.get(status, ""))
-
-    def __str__(self) -> str:
-        return f"{self.status} {' '.join(self.message.split())}".strip()
-
-
-def _typed(path: str, operation: Operation, identity: str, answer: _Answer) -> JobError:
-    bucket = _bucket_of(path)
-    match answer.status:
-        case 401:
-            return _not_accepted(path, operation, identity, str(answer))
-        case 403:
-            named = _PERMISSION.search(answer.message)
-            permission = named[0] if named else operation.value
-            return DeniedError(
-                f"{path}: permission {permission} on {bucket} is missing for {identity}; "
-                f"grant it with {_role(operation)}"
-            )
-        case 404:
-            about_bucket = operation not in (Operation.READ, Operation.DELETE)
-            missing = bucket if about_bucket or "bucket" in answer.message.lower() else path
-            return NotFoundError(f"{missing} does not exist" + _asked_for(missing, path))
-        case 412:
-            return PreconditionError(f"{path} is already there, or was changed by somebody else")
-        case status if status in _RETRYABLE_STATUS:
-            return StorageUnreachableError(f"{path}: {answer}")
-        case _:
-            return ConfigError(f"{path}: storage refused the request: {answer}")
-
-
-def _not_accepted(path: str, operation: Operation, identity: str, reason: str) -> DeniedError:
-    return DeniedError(
-        f"{path}: storage does not accept {identity}: {reason}; log in again or check the service "
-        f"account; it needs {operation.value} on {_bucket_of(path)}"
-    )
-
-
-def _bucket_of(path: str) -> str:
-    return "/".join(path.split("/")[:3])
-
-
-def _asked_for(missing: str, path: str) -> str:
-    return "" if missing == path else f" (needed for {path}); check the bucket's name"
-
-
-def _role(operation: Operation) -> str:
-    reading = operation in (Operation.LIST, Operation.READ)
-    return f"roles/storage.{'objectViewer' if reading else 'objectUser'}"
-
-
 def _reason(error: BaseException | None) -> str:
     if isinstance(error, (GoogleAPICallError, InvalidResponse)):
-        return str(_Answer.of(error))
+        return str(Answer.of(error))
     # requests holds urllib3's error, which holds the cause behind its pool, address and query.
     inner = error.args[0] if isinstance(error, requests.RequestException) and error.args else error
     text = " ".join(str(getattr(inner, "reason", None) or inner).split())

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from typing import Any
+from urllib.parse import urlencode
 
 import google.auth
 from google.auth.credentials import (
@@ -48,11 +49,14 @@ class RequestCounts:
 
 
 class _CountingSession(AuthorizedSession):  # type: ignore[misc]
-    def __init__(self, credentials: Credentials, counts: RequestCounts, floor: Floor) -> None:
+    def __init__(
+        self, credentials: Credentials, counts: RequestCounts, floor: Floor, payer: str
+    ) -> None:
         # Nobody's token cannot be renewed; other tokens are when storage answers 401.
         anonymous = isinstance(credentials, AnonymousCredentials)
         super().__init__(credentials, refresh_status_codes=() if anonymous else (401,))
         self._request_counts = counts
+        self._payer = payer
         # The client's default of 10 connections would serialize parallel ranges.
         adapter = FloorAdapter(floor, _MOST_CONNECTIONS)
         self.mount("https://", adapter)
@@ -60,23 +64,29 @@ class _CountingSession(AuthorizedSession):  # type: ignore[misc]
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
         self._request_counts.add(method, url)
+        # A session of an upload was opened with the project; its address says so already.
+        if self._payer and "upload_id=" not in url:
+            url += f"{'&' if '?' in url else '?'}{urlencode({'userProject': self._payer})}"
         response: Response = super().request(method, url, *args, **kwargs)
         return response
 
 
-def connect(counts: RequestCounts, floor: Floor) -> tuple[Client, AuthorizedSession]:
+def connect(
+    counts: RequestCounts, floor: Floor, billing_project: str = ""
+) -> tuple[Client, AuthorizedSession]:
     """Return a client and the session it uses.
 
     Credentials are Application Default Credentials of any kind (a key file, a user's login,
     Workload Identity, a federated identity); without any, access is anonymous, which is enough
-    for public buckets. `STORAGE_EMULATOR_HOST` names another server and needs none.
+    for public buckets. `STORAGE_EMULATOR_HOST` names another server and needs none. With
+    `billing_project` that project pays where a bucket has the requester pay.
     """
     # The client would ask for every bucket's metadata, for traces that nobody collects here.
     os.environ.setdefault(_NO_BUCKET_METADATA, "true")
     # It warns of everything that it does not find, also where nothing is needed.
     logging.getLogger("google.auth._default").setLevel(logging.ERROR)
     credentials = _credentials()
-    session = _CountingSession(credentials, counts, floor)
+    session = _CountingSession(credentials, counts, floor, billing_project)
     return Client(project=None, credentials=credentials, _http=session), session
 
 

@@ -5,6 +5,7 @@ JobError
 │   └── NotFoundError                     exit 66: no such file, folder or bucket
 │       └── ChangedError                  exit 66: replaced or deleted while it was read
 ├── DeniedError                           exit 77: the permission that is missing is named
+│   └── KeptError                         exit 77: a hold or a retention policy keeps a file
 ├── NoSpaceError                          exit 74: a full disk
 ├── PreconditionError                     exit  2: somebody else's file is at that path
 └── StorageUnreachableError               exit 146: still failing when the retries were spent
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from job.contract.errors import ExitCode, InputMissingError, JobError
+from job.contract.errors import DeniedError, ExitCode, InputMissingError, JobError
 
 ABSENT = 0
 """The generation of a file that is not there, as in GCS's own preconditions."""
@@ -34,6 +35,10 @@ class ChangedError(NotFoundError):
             f"{path} changed while it was read: generation {generation} was replaced or deleted; "
             "start again once nobody writes it"
         )
+
+
+class KeptError(DeniedError):
+    """A hold or a retention policy keeps a file from being replaced or deleted."""
 
 
 class PreconditionError(JobError):

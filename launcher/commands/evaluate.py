@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         given.insert(0, f"--data={context.settings.data}")
     elif not any(flag.lstrip("-").startswith(("data=", "config")) for flag in args.job_flags):
         raise UsageError("no dataset: give --data, or put it into launcher.yaml")
-    config = flags.parse(EvaluateConfig, given)
+    config = flags.parse(EvaluateConfig, [*context.settings.payer_flags, *given])
     output = config.output or layout.report_dir(config.run)
     return send_task.run(
         "evaluate", config, output, args, context,

@@ -35,8 +35,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     run_directory = run_paths.run_directory(args.run_or_job, context)
     config = flags.parse(
-        ExportConfig, [f"--run={run_directory}", f"--output={args.target}", *args.job_flags]
-    )
+        ExportConfig,
+        [*context.settings.payer_flags, f"--run={run_directory}", f"--output={args.target}",
+         *args.job_flags],
+    )  # fmt: skip
     return send_task.run(
         "export", config, config.output, args, context,
         rows=[("run", config.run), ("checkpoint", config.checkpoint), ("model", config.output)],

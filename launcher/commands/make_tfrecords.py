@@ -42,8 +42,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.sending import send_task
 
     config = flags.parse(
-        RecordsConfig, [f"--source={args.source}", f"--output={args.target}", *args.job_flags]
-    )
+        RecordsConfig,
+        [*context.settings.payer_flags, f"--source={args.source}", f"--output={args.target}",
+         *args.job_flags],
+    )  # fmt: skip
     return send_task.run(
         "make-tfrecords", config, config.output, args, context,
         rows=[("source", config.source), ("output", config.output)],

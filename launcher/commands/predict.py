@@ -57,8 +57,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
     config = flags.parse(
         PredictConfig,
-        [f"--model={args.model}", f"--images={args.images}", f"--output={args.target}",
-         *args.job_flags],
+        [*context.settings.payer_flags, f"--model={args.model}", f"--images={args.images}",
+         f"--output={args.target}", *args.job_flags],
     )  # fmt: skip
     work = prediction.plan(
         config,

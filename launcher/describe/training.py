@@ -108,7 +108,7 @@ def parse_config(settings: Settings, job_flags: Sequence[str], *, run: str) -> T
             "no dataset: give --data (launcher make-tfrecords makes one from images), or begin "
             "with `launcher init`, which writes a launcher.yaml"
         )
-    return flags.parse(TrainConfig, [*given, f"--run={run}", *job_flags])
+    return flags.parse(TrainConfig, [*settings.payer_flags, *given, f"--run={run}", *job_flags])
 
 
 def _flag_text(value: object) -> str:

@@ -17,7 +17,9 @@ def run_directory(run_or_job: str, context: Context) -> str:
         ConfigError: It is a URL of storage that is not supported.
     """
     if "/" in run_or_job:
-        storage.is_remote(run_or_job)  # Told of the path as it was typed, not of a file below it.
+        # Told of the path as it was typed, not of a file below it.
+        if storage.is_remote(run_or_job):
+            _ = context.settings  # They say who pays for reading it.
         return run_or_job
     job = job_object(run_or_job, context) or {}
     run = job.get("metadata", {}).get("annotations", {}).get(labels.RUN, "")

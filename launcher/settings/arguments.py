@@ -24,6 +24,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     group.add_argument("-n", "--namespace", metavar="NAME", help="namespace of the job")
     group.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig file")
+    group.add_argument(
+        "--billing-project",
+        metavar="PROJECT",
+        help="Google Cloud project that pays where a bucket has the requester pay",
+    )
 
 
 def add_output(

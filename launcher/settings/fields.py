@@ -43,6 +43,11 @@ class Settings:
     context: str = setting("", "context of the kubeconfig", metavar="NAME")
     namespace: str = setting("", "namespace of the job", metavar="NAME")
     kubeconfig: str = setting("", "kubeconfig file", metavar="FILE")
+    billing_project: str = setting(
+        "",
+        "Google Cloud project that pays where a bucket has the requester pay",
+        metavar="PROJECT",
+    )
     backend: str = setting(
         "auto",
         "what runs the job: tfjob, jobset, local (processes on this machine), or auto: local "
@@ -123,6 +128,11 @@ class Settings:
     annotations: Mapping[str, str] = setting(
         {}, "annotation of the job", metavar="K=V", flag="--annotation"
     )
+
+    @property
+    def payer_flags(self) -> list[str]:
+        """The job's flag that names who pays for its requests to buckets."""
+        return [f"--billing_project={self.billing_project}"] if self.billing_project else []
 
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {

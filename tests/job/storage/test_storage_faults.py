@@ -10,7 +10,7 @@ import pytest
 
 from job import storage
 from job.contract.configs import ExportConfig
-from job.contract.errors import ConfigError, DeniedError, ExitCode, StorageUnreachableError
+from job.contract.errors import DeniedError, ExitCode, StorageUnreachableError
 from job.process import entry
 from job.storage.gcs import GcsStorage
 from tests.fault_proxy import Fault, FaultProxy
@@ -249,12 +249,6 @@ def test_an_absent_bucket_is_known_at_once(bucket: str, tmp_path: Path) -> None:
             operation()
         assert raised.value.exit_code == ExitCode.INPUT_MISSING == 66
     assert time.monotonic() - started < IMPATIENT.deadline_s
-
-
-def test_what_storage_refuses_is_told_in_its_words(faulty_bucket: str, proxy: FaultProxy) -> None:
-    proxy.faults.append(Fault(status=400, reason="Bucket is requester pays"))
-    with pytest.raises(ConfigError, match="refused the request: 400 Bucket is requester pays"):
-        storage.read_bytes(f"{faulty_bucket}/file")
 
 
 def test_a_key_file_that_is_not_there_is_not_taken_for_anonymous(

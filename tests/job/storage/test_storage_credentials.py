@@ -142,7 +142,7 @@ def test_an_identity_that_gets_no_token_is_denied_before_any_request(
 def test_a_denial_names_the_account(
     emulator: str, proxy: FaultProxy, tmp_path: Path, token_server: str
 ) -> None:
-    proxy.faults.append(Fault(status=403))
+    proxy.faults.append(Fault(status=403, reason="forbidden"))
     metadata = {"GCE_METADATA_HOST": token_server, "GCE_METADATA_IP": token_server}
     ended = run_as(metadata, make_bucket(emulator), proxy, tmp_path)
     assert "storage.objects.list on gs://test-" in ended.stderr

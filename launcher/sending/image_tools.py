@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from launcher.describe import provenance
 from launcher.errors import UsageError
 
 TOOLS = ("docker", "podman", "buildah")
@@ -69,6 +68,8 @@ def with_tag(image: str, folder: str, suffix: str = "") -> str:
                 "to take the revision of the sources, or give one"
             )
         return image
+    from launcher.describe import provenance  # Here: `launcher --help` needs none of it.
+
     revision = provenance.git_revision(folder)
     if not revision:
         raise UsageError(
@@ -99,6 +100,8 @@ def build_command(
     command += ["--target", target]
     if tensorflow:
         command += ["--build-arg", f"TENSORFLOW={TENSORFLOW[tensorflow]}"]
+    from launcher.describe import provenance
+
     revision = provenance.git_revision(folder)
     if revision:
         command += ["--label", f"org.opencontainers.image.revision={revision}"]

@@ -16,7 +16,7 @@ import threading
 import time
 import types
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from job import storage
 from job.contract import attempts, environment, layout
@@ -26,6 +26,7 @@ from job.storage.local import errors_of
 from launcher.context import Context
 from launcher.describe.spec import JobSpec
 from launcher.errors import UsageError
+from launcher.local.private_network import PrivateNetwork, closed_network
 from launcher.local.processes import Ended, ProcessSet, Replica, cause_of
 from launcher.output import Output
 from launcher.sending.options import SendOptions
@@ -78,6 +79,7 @@ class _LocalJob:
         self._names = [f"worker-{index}" for index in range(spec.workers)]
         self._lock = threading.Lock()
         self._processes: ProcessSet | None = None
+        self._network: PrivateNetwork | None = None
         self._interrupts = 0
         self._time_is_up = False
         self._stopping = threading.Event()
@@ -108,12 +110,30 @@ class _LocalJob:
         timer.daemon = True
         timer.start()
         try:
-            code = self._run(_next_attempt(self._spec))
+            with self._own_network() as self._network:
+                code = self._run(_next_attempt(self._spec))
         finally:
             timer.cancel()
         if code and self._time_is_up:
             return ExitCode.TIME_UP
         return FIRST_RETRYABLE - code if code < 0 else code
+
+    @contextmanager
+    def _own_network(self) -> Iterator[PrivateNetwork | None]:
+        """Keep others from the workers' ports, if there are any and the workers need no others."""
+        if self._spec.workers == 1 or self._spec.kind != "train":
+            yield None
+            return
+        remote = any("://" in arg for arg in self._spec.args)
+        with nullcontext("they need the network for storage") if remote else closed_network() as it:
+            if isinstance(it, str):
+                self._note(
+                    "the workers listen on every interface of this machine and ask nobody for a "
+                    f"password, as TensorFlow does; {it}: let a firewall keep others out"
+                )
+                yield None
+            else:
+                yield it
 
     def _run(self, number: int) -> int:
         restarts = short_lives = 0
@@ -159,7 +179,7 @@ class _LocalJob:
                 )
                 for index, name in enumerate(self._names)
             ]
-            self._processes = ProcessSet(replicas, self._write_line)
+            self._processes = ProcessSet(replicas, self._write_line, self._network)
             self._pass_on_interrupts()  # Whatever came while nobody was there to take it.
             try:
                 ended = self._processes.wait(notice_s=_NOTICE_S, kill_after_s=_KILL_AFTER_S)

@@ -16,6 +16,7 @@ from typing import IO
 
 from job.contract.errors import FIRST_RETRYABLE, ExitCode
 from job.process import children
+from launcher.local.private_network import PrivateNetwork
 
 _POLL_S = 0.1
 _FOLLOW_ON = (ExitCode.PEER_LOST, ExitCode.CLUSTER_NOT_FORMED)
@@ -49,16 +50,24 @@ class ProcessSet:
     Args:
         replicas: What to start.
         write_line: Takes a replica's name and each line that it prints; called from threads.
+        network: Where they run, if not in the machine's own network.
     """
 
-    def __init__(self, replicas: Sequence[Replica], write_line: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        write_line: Callable[[str, str], None],
+        network: PrivateNetwork | None = None,
+    ) -> None:
         self._ended: list[Ended] = []
         self._asked = False
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         for replica in replicas:
+            # Tied last: entering a network makes the kernel forget whose death is to be told.
+            command = children.tied(replica.command, signal.SIGTERM)
             process = subprocess.Popen(
-                children.tied(replica.command, signal.SIGTERM),
+                network.joined(command) if network else command,
                 env=dict(replica.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

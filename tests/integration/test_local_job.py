@@ -168,6 +168,16 @@ def threads_cpu_s(process: psutil.Process) -> float:
     return process.cpu_times().user
 
 
+def test_workers_listen_for_each_other_alone(digits_dataset, tmp_path):
+    """TensorFlow's server would read and write files for whoever reaches its port."""
+    with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:
+        networks = {os.readlink(f"/proc/{worker.pid}/ns/net") for worker in trainers(job)}
+        assert len(networks) == 1
+        assert os.readlink("/proc/self/ns/net") not in networks
+        job.send_signal(signal.SIGINT)
+        assert job.wait(TIMEOUT_S) == 143
+
+
 def test_a_reader_that_goes_away_ends_the_job_as_ctrl_c_does(digits_dataset, tmp_path):
     """`launcher submit ... | head` leaves no workers that nobody sees."""
     with submitted(digits_dataset, tmp_path / "run", "--steps=100000") as job:

@@ -67,7 +67,7 @@ def predicted(model: str, images: str, output: Path, **settings: object) -> np.n
         row
         for stat in storage.list_files(str(output))
         if "/part-" in stat.path
-        for row in decode_rows(storage.read_bytes(stat.path), "jsonl")
+        for row in decode_rows(storage.read_bytes(stat.path), "jsonl", stat.path)
     ]
     return np.array(
         [[one["probability"] for one in sorted(row["top"], key=lambda one: one["label"])]

@@ -1,11 +1,10 @@
 """Compressed streams: gzip, bzip2, xz and Zstandard, told apart by their first bytes."""
 
 import bz2
+import gzip
 import io
 import lzma
 from typing import Any, BinaryIO, cast
-
-from zlib_ng import gzip_ng
 
 from job.images.unpacked import limited
 
@@ -32,8 +31,7 @@ def decompressed(file: "io.BufferedReader[Any]", path: str) -> BinaryIO:
     stream: Any
     match compression_of(file.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]):
         case "gzip":
-            # zlib-ng inflates twice as fast as zlib: this is the one thing that is not parallel.
-            stream = gzip_ng.GzipNGFile(fileobj=file)  # type: ignore[no-untyped-call]
+            stream = _gzip(file)
         case "bzip2":
             stream = bz2.BZ2File(file)
         case "xz":
@@ -43,6 +41,15 @@ def decompressed(file: "io.BufferedReader[Any]", path: str) -> BinaryIO:
         case _:
             return cast("BinaryIO", file)
     return limited(stream, file.tell, path)
+
+
+def _gzip(file: "io.BufferedReader[Any]") -> Any:
+    """Inflate by zlib-ng, twice as fast as zlib: this is the one thing that is not parallel."""
+    try:
+        from zlib_ng import gzip_ng
+    except ImportError:  # The launcher lists archives too, and has no need of its speed.
+        return gzip.GzipFile(fileobj=file)
+    return gzip_ng.GzipNGFile(fileobj=file)  # type: ignore[no-untyped-call]
 
 
 class _Zstandard(io.RawIOBase):

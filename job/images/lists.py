@@ -109,16 +109,23 @@ def _of_table(text: TextIO, name: str, columns: Columns, labelled: bool) -> Iter
 
 def _of_objects(text: TextIO, name: str, columns: Columns, labelled: bool) -> Iterator[Row]:
     places: Places | None = None
+    good = 0
     for line, value in objects(text):
-        if isinstance(value, str) and not labelled:
-            yield _row(line, Places(0), lambda _, found=value: found)  # type: ignore[misc]
-        elif not isinstance(value, dict):
-            wanted = "an object" if labelled else "a path or an object"
-            yield Row(line, f"line {line}", fault=f"line {line}: not {wanted} in JSON")
-        else:
-            if places is None:
+        if isinstance(value, dict) and places is None:
+            try:
                 places = of_keys(name, value, columns, labelled=labelled)
+            except DataError:
+                if not good:
+                    raise
+        if isinstance(value, dict) and places is not None:
             yield _row(line, places, value.get)
+        elif isinstance(value, str) and not labelled:
+            yield _row(line, Places(0), lambda _, found=value: found)  # type: ignore[misc]
+        else:
+            wanted = "an object with path and label" if labelled else "a path or an object with one"
+            yield Row(line, f"line {line}", fault=f"line {line}: its JSON is not {wanted}")
+            continue
+        good += 1
 
 
 def _row(line: int, places: Places, cell: Callable[[Any], Any]) -> Row:

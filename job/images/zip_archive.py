@@ -45,6 +45,10 @@ class ZipArchive:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archive."""
         self._zip.close()
         self._file.close()
 

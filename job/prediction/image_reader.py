@@ -13,7 +13,9 @@ from job import storage
 from job.contract.errors import DataError, DeniedError
 from job.dataset.tfrecord import ShardReader, decode_example
 from job.images import archives
+from job.images.file_kinds import DECODED, why_undecoded
 from job.images.rejected import RejectedError
+from job.images.zip_archive import ZipArchive
 from job.prediction.listing import Entry, Listing
 from job.storage.interface import NotFoundError
 
@@ -29,7 +31,7 @@ REASONS = {
     "empty": "it has no bytes",
     "too_large": f"it has more than {MAX_IMAGE_BYTES >> 20} MiB",
     "too_many_pixels": "decoding it would take too much memory",
-    "unsupported_format": "it is no JPEG, PNG, WebP, GIF, BMP or TIFF",
+    "unsupported_format": f"it is none of {', '.join(DECODED)}",
     "damaged": "it cannot be decoded",
     "unreadable_then": "an attempt that was interrupted could not use it",
     "not_finite": "the model gave no finite probabilities for it",
@@ -49,16 +51,21 @@ class ImageReader:
         self._lock = threading.Lock()
         self._shards: dict[str, ShardReader] = {}
         self._unpacked = ""
+        self._zip: ZipArchive | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._shards.clear()
+        if self._zip is not None:
+            self._zip.close()
         self._scratch.cleanup()
 
     def read(self, entry: Entry) -> bytes:
         """Return the encoded image."""
+        if (why := why_undecoded(entry.name)) is not None:
+            raise RejectedError("unsupported_format", why)
         if entry.generation is None:
             raise RejectedError("not_found", "it was not there when the images were listed")
         if entry.size is not None and entry.size > MAX_IMAGE_BYTES:
@@ -75,6 +82,8 @@ class ImageReader:
                 return self._record(entry)
             if kind == "archive":
                 return self._member(entry)
+            if kind == "zip":
+                return self._zip_member(entry)
             return storage.read_bytes(entry.name, generation=entry.generation)
         except NotFoundError as error:
             path = entry.name.rpartition("#")[0] if entry.place is not None else entry.name
@@ -121,6 +130,14 @@ class ImageReader:
         if len(data) != size:
             raise RejectedError("damaged", f"{len(data):,} of {size:,} bytes are there")
         return data
+
+    def _zip_member(self, entry: Entry) -> bytes:
+        path = self._listing.images
+        with self._lock:
+            if self._zip is None:
+                _check_generation(storage.stat(path), entry.generation)
+                self._zip = ZipArchive(path)
+            return self._zip.read(entry.place or 0, MAX_IMAGE_BYTES)
 
     def _unpacked_archive(self, generation: int | None) -> str:
         with self._lock:

@@ -13,8 +13,9 @@ import json
 import logging
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Annotated
 
@@ -24,6 +25,8 @@ from job import storage
 from job.contract import layout
 from job.contract.errors import ConfigError, DataError, InputMissingError
 from job.contract.schema import Count, PlainName, Sha256, Word
+from job.contract.wording import shown_name
+from job.images.file_kinds import ending_of
 from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
 
@@ -60,12 +63,27 @@ class Entry:
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
+class Tally:
+    """Counts the files of a source, by ending: those that are seen, and those that are no images.
+
+    Each file is an entry of the listing or passed over.
+    """
+
+    def __init__(self) -> None:
+        self.passed_over: Counter[str] = Counter()
+
+    def pass_over(self, name: str) -> None:
+        """Count a file that is no image."""
+        self.passed_over[ending_of(name)] += 1
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a source says it is, and its entries."""
+    """What a source says it is, and its entries; `tally` is whole once they have been taken."""
 
     kind: str
     entries: Iterator[Entry]
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +99,7 @@ class _StoredListing:
     part_size: Annotated[int, Meta(ge=1, le=LARGEST_PART)]
     sha256: Sha256
     parts: Count
+    passed_over: Mapping[Word, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,7 @@ class Listing:
         bytes: Size of all images whose size is known.
         part_size: Entries in every part but the last.
         sha256: Of all lines.
+        passed_over: Number of files that are no images, by their ending.
     """
 
     output: str
@@ -106,6 +126,7 @@ class Listing:
     bytes: int
     part_size: int
     sha256: str
+    passed_over: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def parts(self) -> int:
@@ -187,6 +208,7 @@ def load(output: str) -> Listing | None:
         bytes=stored.bytes,
         part_size=stored.part_size,
         sha256=stored.sha256,
+        passed_over=stored.passed_over,
     )
 
 
@@ -205,13 +227,44 @@ def freeze(output: str, images: str, find: Callable[[str], Found], num_tasks: in
         ConfigError: The directory has a listing of other images.
         InputMissingError: There are no images.
     """
+    images = same_path(images)
     listing = load(output) or _freeze(output, images, find, num_tasks)
-    if listing.images != images:
+    if same_path(listing.images) != images:
         raise ConfigError(
             f"{output} holds predictions for {listing.images}, not for {images}; "
             "choose another --output"
         )
     return listing
+
+
+def same_path(path: str) -> str:
+    """Write a folder's path in one way: PATH/ is PATH."""
+    short = path.rstrip("/")
+    return path if not short or short.endswith(":") else short
+
+
+def in_words(endings: Mapping[str, int]) -> str:
+    """Write counts by ending, the most first: 3 .txt, 1 .db; empty if there are none."""
+    ordered = sorted(endings.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(
+        f"{number:,} {shown_name(ending) or 'without ending'}" for ending, number in ordered
+    )
+
+
+def new_entries(listing: Listing, entries: Iterable[Entry]) -> int:
+    """Count the entries that are there now and were not when the listing was frozen.
+
+    Both are sorted, so neither has to fit into memory.
+    """
+    names = NamesReader(listing)
+    listed = (one.name for part in range(listing.parts) for one in names.entries(part))
+    known = next(listed, None)
+    new = 0
+    for entry in entries:
+        while known is not None and known < entry.name:
+            known = next(listed, None)
+        new += known != entry.name
+    return new
 
 
 def _freeze(output: str, images: str, find: Callable[[str], Found], num_tasks: int) -> Listing:
@@ -228,7 +281,11 @@ def _freeze(output: str, images: str, find: Callable[[str], Found], num_tasks: i
         if number:
             _log.info("listing %s: %s images so far", images, f"{written.count:,}")
     if not written.count:
-        raise InputMissingError(f"{images} has no images; check the path and the names' endings")
+        there = in_words(found.tally.passed_over)
+        raise InputMissingError(
+            f"{images} has no images{f', only {there}' if there else ''}; check the path and the "
+            "names' endings"
+        )
     listing = Listing(
         output=output,
         images=images,
@@ -238,6 +295,9 @@ def _freeze(output: str, images: str, find: Callable[[str], Found], num_tasks: i
         bytes=written.bytes,
         part_size=part_size(written.count, num_tasks),
         sha256=written.digest.hexdigest(),
+        passed_over={
+            ending: number for ending, number in sorted(found.tally.passed_over.items()) if number
+        },
     )
     return _publish(listing)
 
@@ -252,6 +312,7 @@ def _publish(listing: Listing) -> Listing:
         part_size=listing.part_size,
         sha256=listing.sha256,
         parts=listing.parts,
+        passed_over=listing.passed_over,
     )
     try:
         documents.write(layout.listing_file(listing.output), stored, if_absent=True)

@@ -4,77 +4,69 @@ Folders and bucket prefixes come sorted from storage. Lists are sorted, and free
 in a temporary SQLite file, so that no listing has to fit into memory.
 """
 
-import csv
-import io
-import json
+import contextlib
+import functools
+import itertools
 import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 
 from job import storage
 from job.contract import layout
-from job.contract.errors import DataError, InputMissingError
+from job.contract.errors import InputMissingError
+from job.contract.wording import shown_name
 from job.dataset.description import load_dataset
-from job.images import archives
-from job.prediction.listing import Entry, Found
+from job.images import archives, lists, tar_members
+from job.images.file_kinds import (
+    CONTENT_BYTES,
+    FileKind,
+    is_image_content,
+    kind_of,
+    unicode_forms,
+)
+from job.images.zip_archive import ZipArchive
+from job.prediction.listing import Entry, Found, Tally, same_path
 from job.storage.interface import NotFoundError, Stat
 
-_IMAGE_ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".gif",
-    ".bmp",
-    ".webp",
-    ".tif",
-    ".tiff",
-)
-_LIST_ENDINGS = (".txt", ".csv", ".jsonl")
 _SHARD_ENDING = ".tfrecord"
 _WILDCARDS = re.compile(r"[*?\[]")
-_COLUMNS = ("image", "path", "file", "filename", "name", "uri", "url")
 _STATS_AT_ONCE = 32
+LISTED_AGAIN = "(listed again)"
+"""What stands for an ending where repetitions in a list are counted."""
 
 
-def find(images: str) -> Found:
+def find(images: str, path_column: str = "") -> Found:
     """Recognise what was given and list it.
+
+    Args:
+        images: What --images named.
+        path_column: The column of a list that holds the paths; empty finds it.
 
     Raises:
         InputMissingError: There is nothing of that name.
         DataError: A list or an archive that cannot be read.
     """
+    images = same_path(images)
     lower = images.lower()
-    if lower.endswith(archives.ENDINGS):
-        return Found("archive", _of_archive(images))
-    if lower.endswith(_LIST_ENDINGS):
-        return Found("list", _of_list(images))
+    tally = Tally()
+    if lower.endswith(".zip"):
+        return Found("zip", _of_zip(images, tally), tally)
+    if lower.endswith(archives.TAR_ENDINGS):
+        return Found("archive", _of_archive(images, tally), tally)
+    if lower.endswith(lists.ENDINGS):
+        return Found("list", _of_list(images, path_column, tally), tally)
     if lower.endswith(_SHARD_ENDING) and not _WILDCARDS.search(images):
-        return Found("shard", _of_shard(images))
+        return Found("shard", _of_shard(images), tally)
     if storage.exists(layout.dataset_file(images)):
-        return Found("dataset", _of_dataset(images))
+        return Found("dataset", _of_dataset(images), tally)
     if _WILDCARDS.search(images) and not os.path.exists(images):
-        return Found("glob", _of_glob(images))
-    return Found("folder", _of_folder(images))
-
-
-def looks_like_image(name: str) -> bool:
-    """Whether a file of a folder or archive is to be classified.
-
-    Hidden files are not, nor those whose ending says that they are something else. Objects in
-    buckets often have no ending at all: they are.
-    """
-    base = name.rpartition("/")[2]
-    if not base or base.startswith("."):
-        return False
-    dot = os.path.splitext(base)[1].lower()
-    return not dot or dot in _IMAGE_ENDINGS
+        return Found("glob", _of_glob(images), tally)
+    return Found("folder", _of_folder(images, tally), tally)
 
 
 def glob_expression(pattern: str) -> re.Pattern[str]:
@@ -97,24 +89,38 @@ def glob_expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-def _of_folder(folder: str) -> Iterator[Entry]:
+def _of_folder(folder: str, tally: Tally) -> Iterator[Entry]:
     """List a folder, or all objects whose names begin so where no folder of that name is."""
     if storage.is_remote(folder) or os.path.isdir(folder):
         found = storage.list_files(folder)
     else:
-        found = iter((storage.stat(folder),))  # One image, or the error that names it.
+        yield _entry(storage.stat(folder))  # One image, or the error that names it.
+        return
     first = next(found, None)
     if first is None and storage.is_remote(folder):
-        parent = folder.rstrip("/").rpartition("/")[0]
+        parent = folder.rpartition("/")[0]
         if parent not in ("gs:/", "gs:"):
             found = (stat for stat in storage.list_files(parent) if stat.path.startswith(folder))
     elif first is not None:
-        yield from _images([first])
-    yield from _images(found)
+        found = itertools.chain([first], found)
+    for stat in found:
+        name = stat.path.removeprefix(folder).lstrip("/")
+        if _is_wanted(name, tally, functools.partial(storage.read_bytes, stat.path, 0)):
+            yield _entry(stat)
 
 
-def _images(stats: Iterable[Stat]) -> Iterator[Entry]:
-    return (_entry(stat) for stat in stats if looks_like_image(stat.path))
+def _is_wanted(name: str, tally: Tally, read: Callable[[int], bytes]) -> bool:
+    """Whether a file of a folder or archive is to be classified; else it is counted.
+
+    An image without a decoder is: it becomes a reject that says so.
+    """
+    kind = kind_of(name)
+    if kind is FileKind.COMPANION or (
+        kind is FileKind.UNKNOWN and not is_image_content(read(CONTENT_BYTES))
+    ):
+        tally.pass_over(name)
+        return False
+    return True
 
 
 def _of_glob(pattern: str) -> Iterator[Entry]:
@@ -131,11 +137,27 @@ def _entry(stat: Stat) -> Entry:
     return Entry(stat.path, stat.size, stat.generation)
 
 
-def _of_archive(path: str) -> Iterator[Entry]:
+def _of_archive(path: str, tally: Tally) -> Iterator[Entry]:
     generation = storage.stat(path).generation
-    for member in archives.members(path):
-        if looks_like_image(member.name):
-            yield Entry(f"{path}#{member.name}", member.size, generation, member.start)
+    with archives.opened(path) as stream:
+        for member in tar_members.files(stream, path):
+            if _is_wanted(_inner(member.name), tally, member.read):
+                yield Entry(f"{path}#{member.name}", member.size, generation, member.start)
+
+
+def _of_zip(path: str, tally: Tally) -> Iterator[Entry]:
+    generation = storage.stat(path).generation
+    with ZipArchive(path) as archive:
+        for member in archive.members():
+            if _is_wanted(
+                _inner(member.name), tally, functools.partial(archive.read, member.number)
+            ):
+                yield Entry(f"{path}#{member.name}", member.size, generation, member.number)
+
+
+def _inner(name: str) -> str:
+    """Give a member's name without what would make it hidden: a folder `.` or `..`."""
+    return "/".join(part for part in name.split("/") if part not in (".", ".."))
 
 
 def _of_dataset(path: str) -> Iterator[Entry]:
@@ -163,7 +185,7 @@ def _records(path: str, count: int) -> Iterator[Entry]:
         yield Entry(f"{path}#{number}", None, generation, number)
 
 
-def _of_list(path: str) -> Iterator[Entry]:
+def _of_list(path: str, path_column: str, tally: Tally) -> Iterator[Entry]:
     """Sort a list's names, drop repetitions, and look up the generations of what is there."""
     if not storage.exists(path):
         raise InputMissingError(f"the list {path} is not there")
@@ -172,85 +194,52 @@ def _of_list(path: str) -> Iterator[Entry]:
         with closing(database):
             database.execute("PRAGMA synchronous = OFF")
             database.execute("PRAGMA journal_mode = OFF")
-            database.execute("CREATE TABLE names (name BLOB PRIMARY KEY) WITHOUT ROWID")
+            read = _Counted(_listed_names(path, path_column))
+            database.execute("CREATE TABLE names (name BLOB PRIMARY KEY, good) WITHOUT ROWID")
             database.executemany(
-                "INSERT OR IGNORE INTO names VALUES (?)",
-                ((name.encode("utf-8", "surrogateescape"),) for name in _listed_names(path)),
+                "INSERT OR IGNORE INTO names VALUES (?, ?)",
+                ((name.encode("utf-8", "surrogateescape"), good) for name, good in read),
             )
-            rows = database.execute("SELECT name FROM names ORDER BY name")
-            yield from _with_stats(row[0].decode("utf-8", "surrogateescape") for row in rows)
+            (unique,) = database.execute("SELECT count(*) FROM names").fetchone()
+            tally.passed_over[LISTED_AGAIN] += read.count - unique
+            rows = database.execute("SELECT name, good FROM names ORDER BY name")
+            yield from _with_stats(
+                (name.decode("utf-8", "surrogateescape"), bool(good)) for name, good in rows
+            )
 
 
-def _with_stats(names: Iterator[str]) -> Iterator[Entry]:
+class _Counted(Iterator[tuple[str, bool]]):
+    """Counts what goes through."""
+
+    def __init__(self, items: Iterator[tuple[str, bool]]) -> None:
+        self._items = items
+        self.count = 0
+
+    def __next__(self) -> tuple[str, bool]:
+        item = next(self._items)
+        self.count += 1
+        return item
+
+
+def _listed_names(path: str, path_column: str) -> Iterator[tuple[str, bool]]:
+    """Yield (name, whether it can be that of a file) of each entry of a list."""
+    for row in lists.read_list(path, lists.Columns(path=path_column), labelled=False):
+        if row.fault:
+            yield f"{path}#{shown_name(row.fault)}", False
+        else:
+            yield lists.location_of(path, row.path), True
+
+
+def _with_stats(names: Iterator[tuple[str, bool]]) -> Iterator[Entry]:
     with ThreadPoolExecutor(_STATS_AT_ONCE, thread_name_prefix="stat") as threads:
         while chunk := list(islice(names, 16 * _STATS_AT_ONCE)):
             yield from threads.map(_stat_or_missing, chunk)
 
 
-def _stat_or_missing(name: str) -> Entry:
-    try:
-        found = storage.stat(name)
-    except NotFoundError:
-        return Entry(name)
-    return Entry(name, found.size, found.generation)
-
-
-def _listed_names(path: str) -> Iterator[str]:
-    """Yield the names of a list; relative ones are relative to the folder of the list."""
-    folder = path.rpartition("/")[0]
-    readers = {".txt": _lines, ".csv": _csv_cells, ".jsonl": _json_names}
-    with (
-        storage.open_for_reading(path) as file,
-        io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text,
-    ):
-        read = readers[os.path.splitext(path.lower())[1]]
-        try:
-            for name in read(text, path):
-                absolute = "://" in name or name.startswith("/") or not folder
-                yield name if absolute else storage.join(folder, name)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not in UTF-8: {error}") from error
-
-
-def _lines(text: io.TextIOWrapper, _: str) -> Iterator[str]:
-    return (name for line in text if (name := line.strip()))
-
-
-def _csv_cells(text: io.TextIOWrapper, path: str) -> Iterator[str]:
-    """Yield the cells of the column that a header names, else of the first column."""
-    reader = csv.reader(text)
-    column: int | None = None
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            if column is None:
-                known = [i for i, cell in enumerate(cells) if cell.lower() in _COLUMNS]
-                column = known[0] if known else 0
-                if known:
-                    continue
-            if column >= len(cells) or not cells[column]:
-                raise DataError(f"{path}, line {reader.line_num}: the image's path is missing")
-            yield cells[column]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
-
-
-def _json_names(text: io.TextIOWrapper, path: str) -> Iterator[str]:
-    """Yield a string of each line, or the first known key of its object."""
-    for number, line in enumerate(text, 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not JSON: {error}") from error
-        if isinstance(value, dict):
-            value = next((value[key] for key in _COLUMNS if key in value), None)
-        if not isinstance(value, str) or not value:
-            raise DataError(
-                f"{path}, line {number}: neither a path nor an object with one of "
-                f"{', '.join(_COLUMNS)}"
-            )
-        yield value
+def _stat_or_missing(listed: tuple[str, bool]) -> Entry:
+    name, good = listed
+    for form in unicode_forms(name) if good else ():
+        with contextlib.suppress(NotFoundError):
+            found = storage.stat(form)
+            return Entry(form, found.size, found.generation)
+    return Entry(name)

@@ -93,6 +93,8 @@ class Summary:
     parts: Count
     listing: Mapping[Word, Scalar] = field(default_factory=dict)
     made_with: Mapping[Word, Scalar] = field(default_factory=dict)
+    passed_over: Mapping[Word, Count] = field(default_factory=dict)
+    """Files among the images that are none, by their ending."""
 
 
 class PartStore:
@@ -246,6 +248,7 @@ def summary_of(listing: Listing, counts: Counts, plan: Mapping[str, Scalar]) -> 
             "sha256": listing.sha256,
         },
         made_with={name: value for name, value in plan.items() if name != "format"},
+        passed_over=listing.passed_over,
     )
 
 

@@ -6,20 +6,28 @@ Started again, with any number of tasks, it does the parts that are missing. The
 parts there writes summary.json.
 """
 
+import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from job import storage
 from job.contract import layout, part_ranges
 from job.contract.configs import PredictConfig
-from job.contract.errors import ConfigError
+from job.contract.errors import ConfigError, DataError
 from job.contract.schema import Scalar
 from job.contract.wording import many
 from job.prediction import listing_sources, runtime
 from job.prediction.gallery import write_gallery
 from job.prediction.image_reader import ImageReader
-from job.prediction.listing import Listing, drop_other_attempts, freeze
-from job.prediction.parts import Counts, PartStore, summary_of
+from job.prediction.listing import (
+    Found,
+    Listing,
+    drop_other_attempts,
+    freeze,
+    in_words,
+    new_entries,
+)
+from job.prediction.parts import PartStore, Summary, read_summary, summary_of
 from job.prediction.task import PredictTask
 from job.process.stop_request import LEAVE_WITHIN_S, StopRequest
 from job.serving.model_files import ModelFacts, local_model, read_facts
@@ -27,6 +35,8 @@ from job.storage import documents
 from job.storage.interface import NotFoundError, PreconditionError
 
 PLAN_FORMAT = 1
+_RELISTED = 1_000_000
+"""Up to so many images are listed again to look for new ones."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,14 +49,15 @@ def predict(config: PredictConfig) -> None:
         PreemptedError: SIGTERM; what was finished is committed.
     """
     facts = read_facts(config.model)
-    if config.top_k > len(facts.classes):
-        raise ConfigError(f"top_k {config.top_k} must be at most {len(facts.classes)}, the classes")
     _check_output(config.output)
-    listing = freeze(config.output, config.images, listing_sources.find, config.num_tasks)
+    find = functools.partial(listing_sources.find, path_column=config.path_column)
+    listing = freeze(config.output, config.images, find, config.num_tasks)
     plan = _agree_on_plan(config, facts)
     store = PartStore(listing, config.format)
     if storage.exists(layout.summary_file(config.output)):
         _log.info("complete already: %s", layout.summary_file(config.output))
+        _say_new_images(config, listing, find)
+        _refuse_nothing(config, read_summary(config.output))
         return
     shared = _shared_parts(config, listing)
     mine = listing.parts_of_task(config.task_index, config.num_tasks, shared)
@@ -131,10 +142,34 @@ def _finish_if_last(
             return  # Another task was last too, and has cleared the counts away.
         raise
     made_with = {**plan, **runtime.described(config.output)}
-    store.write_summary(summary_of(listing, counts, made_with))
+    summary = summary_of(listing, counts, made_with)
+    store.write_summary(summary)
     drop_other_attempts(listing)
-    for line in _totals(config, counts):
+    for line in _totals(config, summary):
         _log.info("%s", line)
+    _refuse_nothing(config, summary)
+
+
+def _say_new_images(config: PredictConfig, listing: Listing, find: Callable[[str], Found]) -> None:
+    """Say how many images came after the listing was frozen, where listing again is cheap."""
+    if config.task_index or listing.kind not in ("folder", "glob") or listing.count > _RELISTED:
+        return
+    if new := new_entries(listing, find(config.images).entries):
+        _log.info(
+            "%s %s not in this listing; another --output predicts %s",
+            many(new, "new image"),
+            *(("is", "it") if new == 1 else ("are", "them")),
+        )
+
+
+def _refuse_nothing(config: PredictConfig, summary: Summary) -> None:
+    """End with an error where no image at all could be used."""
+    if summary.seen and not summary.predicted:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in summary.reasons.items())
+        raise DataError(
+            f"none of the {many(summary.seen, 'image')} in {config.images} could be used "
+            f"({reasons}); the details are in rejects-*.jsonl of {config.output}"
+        )
 
 
 def _plan_text(
@@ -149,11 +184,14 @@ def _plan_text(
     return f"{text} in {many(listing.parts, 'part')}{task}{there}"
 
 
-def _totals(config: PredictConfig, counts: Counts) -> Iterator[str]:
-    images = many(counts.seen, "image")
-    yield f"{images}: {counts.predicted:,} predicted, {counts.rejected:,} rejected"
-    for reason, number in counts.reasons.items():
+def _totals(config: PredictConfig, summary: Summary) -> Iterator[str]:
+    images = many(summary.seen, "image")
+    yield f"{images}: {summary.predicted:,} predicted, {summary.rejected:,} rejected"
+    for reason, number in summary.reasons.items():
         yield f"  {reason}: {number:,}"
+    if passed := sum(summary.passed_over.values()):
+        yield f"{many(passed, 'file')} passed over as no images: {in_words(summary.passed_over)}"
+        yield f"{many(summary.seen + passed, 'file')} seen"
     if config.gallery:
         yield f"gallery: {layout.gallery_file(config.output)}"
     yield f"complete: {layout.summary_file(config.output)}"

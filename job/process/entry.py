@@ -29,6 +29,8 @@ from job.contract.wording import printable
 from job.process import startup
 
 ConfigT = TypeVar("ConfigT")
+_FOLDERS = ("output", "run")
+"""Settings that name a folder to write into, or one that was written."""
 
 
 def run(
@@ -70,6 +72,7 @@ def run(
         project = getattr(config, "billing_project", "")
         storage.configure(deadline_s=deadline_s, billing_project=project)
     try:
+        _check_folders(config)
         with _sigterm_ends_it():
             return main(config) or ExitCode.DONE
     except PreemptedError as error:
@@ -100,6 +103,11 @@ def _log_handler() -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PrintableLines("%(message)s"))
     return handler
+
+
+def _check_folders(config: object) -> None:
+    for name in _FOLDERS:
+        storage.check_folder(getattr(config, name, ""), f"--{name}")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ and all failures are the errors of `job.storage.interface`.
 """
 
 import dataclasses
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ __all__ = [
     "Patience",
     "PreconditionError",
     "Stat",
+    "check_folder",
     "configure",
     "delete",
     "download",
@@ -85,6 +87,21 @@ def exists(path: str) -> bool:
     except NotFoundError:
         return False
     return True
+
+
+def check_folder(path: str, flag: str) -> None:
+    """Refuse a path to write below where a file stands, at it or above it.
+
+    Raises:
+        ConfigError: Names that file and the flag that chose it.
+    """
+    if is_remote(path):
+        return
+    there = path.rstrip("/") or path
+    while there and not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if there and os.path.exists(there) and not os.path.isdir(there):
+        raise ConfigError(f"{there} is a file, and {flag} must be a folder; choose another one")
 
 
 def stat(path: str) -> Stat:

@@ -1,5 +1,6 @@
 """What a prediction will take, told from the listing of its images before it starts."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -78,9 +79,8 @@ def _listed(config: PredictConfig, wanted: int, *, here: bool, resume: bool) -> 
         return Work(1, is_complete=True)
     if resume and load(config.output) is None:
         raise UsageError(f"--resume: {config.output} has no listing; start it without --resume")
-    listing = freeze(
-        config.output, config.images, listing_sources.find, max(wanted, 1 if here else 4)
-    )
+    find = functools.partial(listing_sources.find, path_column=config.path_column)
+    listing = freeze(config.output, config.images, find, max(wanted, 1 if here else 4))
     every = range(listing.parts)
     missing = sorted(set(every) - PartStore(listing, config.format).finished(every))
     left = sum(len(listing.part_range(part)) for part in missing)

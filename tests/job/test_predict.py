@@ -279,8 +279,11 @@ def test_bad_input_is_one_line(model, images, tmp_path, capsys) -> None:
     assert_one_line(capsys, "nowhere")
     assert call(model, images, images) == ExitCode.BAD_CONFIG
     assert_one_line(capsys, "no part of a prediction")
-    assert call(model, images, output, "--top_k=8") == ExitCode.BAD_CONFIG
-    assert_one_line(capsys, "top_k 8")
+    output.mkdir()
+    (output / "file").write_bytes(b"")
+    for path in (output / "file", output / "file" / "below"):
+        assert call(model, images, path) == ExitCode.BAD_CONFIG
+        assert_one_line(capsys, "file is a file, and --output must be a folder")
 
 
 def test_an_output_is_of_one_prediction_only(finished, model, images, capsys) -> None:

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from job.prediction.listing import (
     NamesReader,
     freeze,
     load,
+    new_entries,
     part_size,
 )
 from tests.job.pictures import jpeg, write_archive, write_files
@@ -206,11 +208,25 @@ def test_a_list_names_images_relative_to_itself(tmp_path, kind) -> None:
             reader.read(found[-1])
 
 
-@pytest.mark.parametrize("text", ['{"path": 3}', "{", '{"label": "x"}'])
-def test_a_bad_line_of_a_list_is_named(tmp_path, text) -> None:
+@pytest.mark.parametrize("text", ['{"path": [3]}', "{", '{"label": "x"}', '{"path": "a\\u0000"}'])
+def test_a_bad_line_of_a_list_is_an_entry_that_is_not_there(tmp_path, text) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
     (tmp_path / "list.jsonl").write_text(f'"a.jpg"\n{text}\n')
-    with pytest.raises(DataError, match=r"list\.jsonl, line 2"):
-        listed(str(tmp_path / "list.jsonl"))
+    good, bad = listing_sources.find(str(tmp_path / "list.jsonl")).entries
+    assert (good.name, good.size) == (f"{tmp_path}/a.jpg", 1)
+    assert bad.name.startswith(f"{tmp_path}/list.jsonl#line 2: ")
+    assert bad.generation is None
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_unknown_columns_are_named_or_chosen(tmp_path, kind) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    rows = {"csv": "id,photo\n1,a.jpg\n", "jsonl": '{"id": 1, "photo": "a.jpg"}\n'}
+    (tmp_path / f"list.{kind}").write_text(rows[kind])
+    with pytest.raises(DataError, match=r"it has: id, photo; .*--path_column"):
+        listed(str(tmp_path / f"list.{kind}"))
+    (entry,) = listing_sources.find(str(tmp_path / f"list.{kind}"), "photo").entries
+    assert entry.size == 1
 
 
 @pytest.mark.parametrize("ending", ["tar", "tar.gz"])
@@ -255,3 +271,40 @@ def test_nothing_there_is_an_error_that_names_it(tmp_path, bucket) -> None:
     for images in (str(tmp_path / "gone"), f"{bucket}/gone", str(tmp_path / "list.txt")):
         with pytest.raises(InputMissingError, match=r"gone|list\.txt"):
             frozen(tmp_path / "out", images)
+
+
+def test_every_file_is_an_entry_or_passed_over_and_new_ones_are_found(tmp_path) -> None:
+    images = write_files(
+        tmp_path / "images",
+        {"a.jpg": jpeg(1), "b.CR2": b"x", "Thumbs.db": b"x", "c.jpg.1": jpeg(2), "c.txt.1": b"x"},
+    )
+    listing = frozen(tmp_path / "out", f"{images}/")
+    assert [entry.name.rpartition("/")[2] for entry in entries_of(listing)] == [
+        "a.jpg",
+        "b.CR2",
+        "c.jpg.1",
+    ]
+    assert listing.passed_over == {".1": 1, ".db": 1}
+    assert frozen(tmp_path / "out", str(images)) == listing
+    with ImageReader(listing) as reader, pytest.raises(RejectedError, match="raw file"):
+        reader.read(entries_of(listing)[1])
+    write_files(images, {"0.jpg": jpeg(3), "z.jpg": jpeg(3), "z.txt": b""})
+    found = listing_sources.find(str(images))
+    assert new_entries(listing, found.entries) == 2
+
+
+def test_a_zip_is_read_in_any_order(tmp_path, bucket) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+        archive.writestr("__MACOSX/._a.jpg", b"x")
+    storage.upload(str(path), f"{bucket}/images.zip")
+    for source in (str(path), f"{bucket}/images.zip"):
+        listing = frozen(tmp_path / source.replace("/", "-"), source)
+        found = entries_of(listing)
+        assert [entry.name for entry in found] == [f"{source}#{name}" for name in FILES]
+        assert listing.passed_over == {".jpg": 1}
+        with ImageReader(listing) as reader:
+            for entry in reversed(found):
+                assert reader.read(entry) == FILES[entry.name.partition("#")[2]]

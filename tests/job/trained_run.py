@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -124,3 +125,12 @@ def make_network(config: TrainConfig, dataset: Dataset, seed: int) -> VGG19:
 
 def read_json(path: str) -> dict:
     return json.loads(Path(path).read_text())
+
+
+def assert_one_line(capsys: pytest.CaptureFixture[str], *parts: str) -> None:
+    lines = capsys.readouterr().err.strip().splitlines()
+    errors = [line for line in lines if line.startswith("error:")]
+    assert len(errors) == 1, lines
+    assert lines[-1] == errors[0]
+    for part in parts:
+        assert part in errors[0]

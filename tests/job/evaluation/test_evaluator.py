@@ -12,7 +12,7 @@ from job.contract.configs import EvaluateConfig
 from job.contract.errors import ExitCode
 from job.evaluation.evaluator import evaluate
 from job.process import entry
-from tests.job.trained_run import CLASSES, make_dataset, make_run, read_json
+from tests.job.trained_run import CLASSES, assert_one_line, make_dataset, make_run, read_json
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +87,6 @@ def test_dataset_run_and_report_may_all_lie_in_a_bucket(dataset, run, bucket, tm
     report = layout.report_dir(copies[run])
     assert json.loads(storage.read_bytes(layout.metrics_file(report)))["examples"] == 23
     assert b"</html>" in storage.read_bytes(layout.report_file(report))
-
-
-def assert_one_line(capsys: pytest.CaptureFixture[str], *parts: str) -> None:
-    lines = capsys.readouterr().err.strip().splitlines()
-    errors = [line for line in lines if line.startswith("error:")]
-    assert len(errors) == 1, lines
-    assert lines[-1] == errors[0]
-    for part in parts:
-        assert part in errors[0]
 
 
 def test_a_run_without_checkpoints_is_named(dataset, tmp_path, capsys) -> None:

@@ -19,8 +19,14 @@ from job.model.trained import load_trained_model
 from job.process import entry
 from job.run.directory import load_run
 from job.serving.exporter import export
-from tests.job.test_evaluate import assert_one_line
-from tests.job.trained_run import CLASSES, make_dataset, make_run, noise_jpeg, read_json
+from tests.job.trained_run import (
+    CLASSES,
+    assert_one_line,
+    make_dataset,
+    make_run,
+    noise_jpeg,
+    read_json,
+)
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,7 @@ from job.prediction.predictor import predict
 from job.process import entry
 from tests.job.exported_model import make_model
 from tests.job.pictures import ORIENTATION, encoded, jpeg, scene, write_files
-from tests.job.test_evaluate import assert_one_line
-from tests.job.trained_run import CLASSES, read_json
+from tests.job.trained_run import CLASSES, assert_one_line, read_json
 
 EVIL = "2/<b>&.jpg"
 GOOD = {f"{number % 3}/{number:03d}.jpg": jpeg(number) for number in range(39)} | {EVIL: jpeg(99)}

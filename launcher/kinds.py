@@ -9,13 +9,14 @@ module compares a kind's name. To add a kind, add it here, read its objects in
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.api import resources
 from launcher.api.resources import Resource
 from launcher.errors import UsageError
-from launcher.observe import reading_jobs
-from launcher.observe.state import Job
+
+if TYPE_CHECKING:
+    from launcher.observe.state import Job
 
 Object = dict[str, Any]
 
@@ -85,7 +86,7 @@ class ClusterKind(Kind):
 
     resource: Resource
     pod_label: str
-    read: Callable[[Object], Job]
+    read: "Callable[[Object], Job]"
     pod_spec: Callable[[Object], Object]
     suspend_path: tuple[str, ...]
     controller: Controller
@@ -108,7 +109,7 @@ class ClusterKind(Kind):
         suffix = dict(self.made).get(what)
         return suffix is not None and re.fullmatch(re.escape(job) + suffix, name) is not None
 
-    def pods_of(self, job: Job) -> str:
+    def pods_of(self, job: "Job") -> str:
         """Give the selector of a job's pods."""
         return f"{self.pod_label}={job.name}"
 
@@ -120,6 +121,45 @@ class ClusterKind(Kind):
         return dict(patch)
 
 
+# Most commands name kinds, few read objects: the readers are imported by those alone.
+
+
+def _tfjob(item: Object) -> "Job":
+    from launcher.observe import reading_jobs
+
+    return reading_jobs.tfjob(item)
+
+
+def _tfjob_pod_spec(item: Object) -> Object:
+    from launcher.observe import reading_jobs
+
+    return reading_jobs.tfjob_pod_spec(item)
+
+
+def _jobset(item: Object) -> "Job":
+    from launcher.observe import reading_jobs
+
+    return reading_jobs.jobset(item)
+
+
+def _jobset_pod_spec(item: Object) -> Object:
+    from launcher.observe import reading_jobs
+
+    return reading_jobs.jobset_pod_spec(item)
+
+
+def _job(item: Object) -> "Job":
+    from launcher.observe import reading_jobs
+
+    return reading_jobs.job(item)
+
+
+def _job_pod_spec(item: Object) -> Object:
+    from launcher.observe import reading_jobs
+
+    return reading_jobs.job_pod_spec(item)
+
+
 TFJOB = ClusterKind(
     name="tfjob",
     phrase="a TFJob",
@@ -127,8 +167,8 @@ TFJOB = ClusterKind(
     resource=resources.TFJOBS,
     pod_label="training.kubeflow.org/job-name",
     pod_name="-worker-{index}",
-    read=reading_jobs.tfjob,
-    pod_spec=reading_jobs.tfjob_pod_spec,
+    read=_tfjob,
+    pod_spec=_tfjob_pod_spec,
     suspend_path=("spec", "runPolicy", "suspend"),
     controller=Controller(name="the training operator", deployment="training-operator"),
     queue_framework="kubeflow.org/tfjob",
@@ -146,8 +186,8 @@ JOBSET = ClusterKind(
     resource=resources.JOBSETS,
     pod_label="jobset.sigs.k8s.io/jobset-name",
     pod_name="-worker-0-{index}" + _RANDOM_SUFFIX,
-    read=reading_jobs.jobset,
-    pod_spec=reading_jobs.jobset_pod_spec,
+    read=_jobset,
+    pod_spec=_jobset_pod_spec,
     suspend_path=("spec", "suspend"),
     controller=Controller(name="the JobSet controller", deployment="jobset-controller-manager"),
     queue_framework="jobset.x-k8s.io/jobset",
@@ -163,8 +203,8 @@ JOB = ClusterKind(
     resource=resources.JOBS,
     pod_label="batch.kubernetes.io/job-name",
     pod_name="-{index}" + _RANDOM_SUFFIX,
-    read=reading_jobs.job,
-    pod_spec=reading_jobs.job_pod_spec,
+    read=_job,
+    pod_spec=_job_pod_spec,
     suspend_path=("spec", "suspend"),
     controller=Controller(name="the Job controller"),
     queue_framework="batch/job",

@@ -56,6 +56,7 @@ def checks() -> dict[str, Callable[[Subject], Iterator[Result]]]:
         "room": room.room,
         "data": storage.data,
         "run": storage.run,
+        "writer": storage.writer,
     }
 
 

@@ -13,7 +13,7 @@ from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.describe import dataset_facts
 from launcher.describe.spec import JobSpec
 from launcher.errors import LauncherError
-from launcher.observe import quick_storage, run_directory
+from launcher.observe import quick_storage, run_directory, writers
 
 _THE_JOB = "the job runs as its service account, which may well be able to"
 
@@ -67,6 +67,20 @@ def run(subject: Subject) -> Iterator[Result]:
                 f"{spec.output} has a checkpoint of step {step:,}: training goes on from there",
                 "choose another --run to start anew",
             )
+
+
+def writer(subject: Subject) -> Iterator[Result]:
+    """Nobody else writes into the run directory."""
+    spec = subject.spec
+    if spec is None or spec.kind != "train" or "--take_over=true" in spec.args:
+        return
+    found = writers.refusal(
+        subject.cluster, spec.output, spec.run_id, name=spec.name, submission=spec.submission_id
+    )
+    if found is None:
+        yield ok(f"nobody else writes into {spec.output}")
+    else:
+        yield failed(found.what, found.mend)
 
 
 def _flag(spec: JobSpec | None, name: str) -> str:

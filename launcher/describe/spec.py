@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from job.contract import environment
+from job.contract.lease import SUBMISSION_VARIABLE
 from launcher.errors import UsageError
 from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import labels, names
@@ -23,14 +24,11 @@ MODULES = {
 }
 """The kinds of jobs, and the module that each runs."""
 
-SUBMISSION_ID = "SUBMISSION_ID"
-"""Environment variable that names one submission, the same in all its restarts."""
-
 RESERVED_ENV = (
     "TF_CONFIG", "JOB_COMPLETION_INDEX", "JOBSET_NAME", "REPLICATED_JOB_NAME",
     "JOBSET_RESTART_ATTEMPT", "NUM_WORKERS", "HOME", "USER", "PYTHONUNBUFFERED",
     "WORKER_INDEX", environment.GPUS_PER_WORKER, environment.MAX_RESTARTS,
-    environment.MAX_DURATION_S, SUBMISSION_ID, environment.SUBMITTER,
+    environment.MAX_DURATION_S, SUBMISSION_VARIABLE, environment.SUBMITTER,
 )  # fmt: skip
 
 PLACEMENTS = ("any", "prefer-zone", "zone")
@@ -171,7 +169,7 @@ class JobSpec:
         The trainer compares GPUS_PER_WORKER with the GPUs that it sees; NCCL says why it fails
         only if it is told to warn.
         """
-        own = {SUBMISSION_ID: self.submission_id}
+        own = {SUBMISSION_VARIABLE: self.submission_id}
         if self.provenance.submitted_by:
             own[environment.SUBMITTER] = self.provenance.submitted_by
         if not self.resources.gpus:

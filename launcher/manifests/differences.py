@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from job.contract import environment
+from job.contract.lease import SUBMISSION_VARIABLE
+
 _IGNORED = ("food101/git-revision", "food101/settings", "app.kubernetes.io/version")
-_IGNORED_NAMED = ("SUBMISSION_ID", "SUBMITTED_BY")
+_OF_ONE_SUBMISSION = (SUBMISSION_VARIABLE, environment.SUBMITTER)
 _LONGEST_VALUE = 120
 
 
@@ -51,16 +54,16 @@ def _compare_named(old: list[Any], new: list[Any], path: str) -> Iterator[str]:
         yield from _compare_env(theirs, ours, path)
         return
     for name, item in theirs.items():
-        if name not in ours and name not in _IGNORED_NAMED:
+        if name not in ours:
             yield f"{path}[{name}]: {_shown(item)} -> nothing"
     for name, item in ours.items():
-        if name in _IGNORED_NAMED:
-            continue
         yield from _compare(theirs.get(name), item, f"{path}[{name}]")
 
 
 def _compare_env(theirs: dict[str, Any], ours: dict[str, Any], path: str) -> Iterator[str]:
     for name in [*theirs, *(name for name in ours if name not in theirs)]:
+        if name in _OF_ONE_SUBMISSION:
+            continue
         if name not in ours or name not in theirs:
             yield f"{path}[{name}]: {'set' if name in theirs else 'nothing'} -> " + (
                 "set" if name in ours else "nothing"

@@ -189,6 +189,15 @@ def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:
     )
 
 
+def variable(pod_spec: Object, name: str) -> str:
+    """Give the value of an environment variable of the main container; empty if it has none."""
+    containers = pod_spec.get("containers") or []
+    named = (each for each in containers if each.get("name") == MAIN_CONTAINER)
+    main: Object = next(named, {})
+    values = (each.get("value") for each in main.get("env") or [] if each.get("name") == name)
+    return next(filter(None, values), "")
+
+
 def _flag(args: list[str], name: str) -> str:
     given = (arg.partition("=")[2] for arg in args if arg.startswith(f"--{name}="))
     return next(given, "")

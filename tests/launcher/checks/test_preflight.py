@@ -25,7 +25,7 @@ from tests.launcher.fake_apiserver import FakeApiServer
 from tests.launcher.spec_examples import task, train
 
 Object = dict[str, Any]
-IN_STORAGE = ("data", "run")
+IN_STORAGE = ("data", "run", "writer")
 
 
 @pytest.fixture

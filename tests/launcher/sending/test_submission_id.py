@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from launcher import kinds
 from launcher.cli import main
@@ -14,8 +15,8 @@ from tests.launcher.fake_apiserver import FakeApiServer
 from tests.launcher.spec_examples import train
 
 FLAGS = (
-    "--image=registry.example/a:1", "--data=gs://bucket/data", "--run-root=gs://bucket/runs",
-    "--cache-size=8Gi", "--gpus=2", "--name=nightly",
+    "--image=registry.example/a:1", "--run-root=gs://bucket/runs", "--cache-size=8Gi",
+    "--gpus=2", "--name=nightly",
 )  # fmt: skip
 
 
@@ -29,14 +30,15 @@ def submission_of(tree: Any) -> str:
 
 
 def test_every_submission_has_another_name(
-    server: FakeApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: FakeApiServer, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also where everything else is the same: the first was deleted in between."""
     where = ["--kubeconfig", server.kubeconfig(tmp_path), "-n=team"]
+    data = f"--data={bucket}/data"
     seen = []
     for _ in range(2):
-        assert main(["submit", *where, "-o=yaml", *FLAGS, "--skip-checks=all"]) == 0
-        seen.append(submission_of(yaml_text.load(capsys.readouterr().out, "it")))
+        assert main(["submit", *where, "-o=yaml", *FLAGS, data, "--skip-checks=all"]) == 0
+        seen.append(submission_of(list(yaml.safe_load_all(capsys.readouterr().out))))
         assert main(["delete", *where, "nightly"]) == 0
         capsys.readouterr()
     assert all(seen)
@@ -47,10 +49,10 @@ def test_what_is_only_printed_stays_the_same(capsys: pytest.CaptureFixture[str])
     """Whoever pipes it to kubectl twice has one job, whose workers agree on its name."""
     printed = []
     for _ in range(2):
-        assert main(["render", *FLAGS]) == 0
+        assert main(["render", *FLAGS, "--data=gs://bucket/data"]) == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
-    assert submission_of(yaml_text.load(printed[0], "it"))
+    assert submission_of(list(yaml.safe_load_all(printed[0])))
 
 
 def test_another_submission_is_no_difference() -> None:

@@ -36,7 +36,7 @@ class Checked:
 
 def checks() -> dict[str, Callable[[Subject], Iterator[Result]]]:
     """Give the checks by the names under which they can be skipped, in the order of telling."""
-    from launcher.checks import access, kinds, objects, room, storage
+    from launcher.checks import access, kinds, nodes, objects, room, storage
 
     return {
         "cluster": access.cluster,
@@ -53,6 +53,7 @@ def checks() -> dict[str, Callable[[Subject], Iterator[Result]]]:
         "admission": objects.admission,
         "quota": room.quota,
         "limits": room.limits,
+        "nodes": nodes.nodes,
         "room": room.room,
         "data": storage.data,
         "run": storage.run,

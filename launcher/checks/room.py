@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from launcher import kinds
 from launcher.api import resources
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
-from launcher.diagnosis.scheduling import suits
+from launcher.diagnosis.scheduling import suits, wanted_labels
 from launcher.errors import DeniedError
 from launcher.manifests import labels, quantities
 from launcher.observe import capacity
@@ -156,7 +156,7 @@ def _largest(found: Capacity, job: Job) -> str:
     if not found.nodes:
         return "; the cluster has no nodes"
     if not nodes:
-        wanted = ", ".join(f"{key}={value}" for key, value in job.selector.items())
+        wanted = wanted_labels(job)
         return f"; no node has the labels {wanted}" if wanted else "; no node may be used"
     gpus = max(node.allocatable.get(labels.GPU, 0.0) for node in nodes)
     return f"; the largest node has {gpus:g} GPUs" if job.resources.get(labels.GPU) else ""

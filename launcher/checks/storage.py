@@ -10,11 +10,12 @@ from job import storage
 from job.contract import layout
 from job.contract.errors import InputMissingError, JobError, StorageUnreachableError
 from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
-from launcher.describe import dataset_facts
+from launcher.describe import dataset_facts, volumes
 from launcher.describe.spec import JobSpec
 from launcher.errors import LauncherError
 from launcher.observe import quick_storage, run_directory, writers
 
+_DEEP = "launcher check --deep looks from inside"
 _THE_JOB = "the job runs as its service account, which may well be able to"
 
 
@@ -22,6 +23,9 @@ def data(subject: Subject) -> Iterator[Result]:
     """The dataset is there."""
     path = _flag(subject.spec, "data")
     if not path:
+        return
+    if subject.spec and volumes.covers(subject.spec.volumes, path):
+        yield unknown(f"{path} is on a volume of the pods, which is not seen from here", _DEEP)
         return
     quick_storage.be_brief()
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from launcher.describe import provenance
+from launcher.describe import provenance, volumes
 from launcher.describe.spec import JobSpec, Resources, Scheduling
 from launcher.kinds import Kind
 from launcher.manifests import units
@@ -39,9 +39,13 @@ def assemble(
         workers=workers,
         resources=resources,
         scheduling=Scheduling(
+            cloud=settings.cloud,
             accelerator=settings.accelerator,
             spot=settings.spot,
+            flex_start=settings.flex_start,
+            reservation=settings.reservation,
             queue=settings.queue,
+            queue_priority=settings.queue_priority,
             priority=settings.priority,
             placement=settings.placement,
             node_selector=settings.node_selector,
@@ -51,6 +55,7 @@ def assemble(
         image_pull_secret=settings.image_pull_secret,
         env=settings.env,
         secret_env=settings.secret_env,
+        volumes=volumes.parse_all(settings.volumes),
         labels=settings.labels,
         annotations=settings.annotations,
         max_restarts=settings.max_restarts,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from job.contract import environment
 from job.contract.lease import SUBMISSION_VARIABLE
+from launcher.describe import clouds
+from launcher.describe.volumes import Volume
 from launcher.errors import UsageError
 from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import labels, names
@@ -33,6 +35,7 @@ RESERVED_ENV = (
 
 PLACEMENTS = ("any", "prefer-zone", "zone")
 KUEUE_PLACEMENT = "kueue:"
+KUEUE_PREFERRED_PLACEMENT = "kueue-preferred:"
 
 _TOLERATION_KEYS = ("key", "operator", "value", "effect", "tolerationSeconds")
 
@@ -61,9 +64,14 @@ class Resources:
 class Scheduling:
     """Where the pods may run, and who goes first."""
 
+    cloud: str = clouds.GKE.name
     accelerator: str = ""
     spot: bool = False
+    flex_start: bool = False
+    reservation: str = ""
+    """NAME, or PROJECT/NAME of one that is shared."""
     queue: str = ""
+    queue_priority: str = ""
     priority: str = ""
     placement: str = "any"
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -72,17 +80,43 @@ class Scheduling:
     def __post_init__(self) -> None:
         if self.accelerator:
             names.check_label_value(labels.ACCELERATOR, self.accelerator, "accelerator")
-        for what, name in (("queue", self.queue), ("priority class", self.priority)):
+        for what, name in (
+            ("queue", self.queue),
+            ("priority class", self.priority),
+            ("queue priority", self.queue_priority),
+        ):
             if name:
                 names.check_object_name(name, what)
         if self.queue:
             names.check_label_value(labels.QUEUE, self.queue, "queue")
         _check_placement(self.placement, self.queue)
+        if self.queue_priority and not self.queue:
+            raise UsageError("--queue-priority orders jobs of a Kueue queue: give --queue")
+        self._check_provisioning()
         for key, value in self.node_selector.items():
             names.check_key(key, "node selector")
             names.check_label_value(key, value, "node selector")
         for toleration in self.tolerations:
             _check_toleration(toleration)
+
+    def _check_provisioning(self) -> None:
+        """Check how nodes are paid for: in one way, and in one that the cloud has."""
+        ways = {
+            "--spot": self.spot,
+            "--flex-start": self.flex_start,
+            "--reservation": bool(self.reservation),
+        }
+        given = [flag for flag, wanted in ways.items() if wanted]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other; give one")
+        if given and given != ["--spot"] and clouds.named(self.cloud) is not clouds.GKE:
+            raise UsageError(
+                f"{given[0]} is GKE's; elsewhere select such nodes by --node-selector LABEL=VALUE"
+            )
+        for part in self.reservation.split("/") if self.reservation else ():
+            names.check_label_value(clouds.RESERVATION, part, "reservation")
+        if self.reservation.count("/") > 1:
+            raise UsageError(f"reservation must be NAME or PROJECT/NAME, not {self.reservation!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +152,7 @@ class JobSpec:
     image_pull_secret: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     secret_env: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[Volume, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     max_restarts: int
@@ -195,13 +230,14 @@ class JobSpec:
 
 
 def _check_placement(placement: str, queue: str) -> None:
-    if placement.startswith(KUEUE_PLACEMENT):
-        names.check_key(placement.removeprefix(KUEUE_PLACEMENT), "placement")
+    if placement.startswith((KUEUE_PLACEMENT, KUEUE_PREFERRED_PLACEMENT)):
+        names.check_key(placement.partition(":")[2], "placement")
         if not queue:
             raise UsageError(f"placement {placement!r} needs a Kueue queue: give --queue")
     elif placement not in PLACEMENTS:
         raise UsageError(
-            f"placement must be {', '.join(PLACEMENTS)} or kueue:LABEL, not {placement!r}"
+            f"placement must be {', '.join(PLACEMENTS)}, kueue:LABEL or "
+            f"kueue-preferred:LABEL, not {placement!r}"
         )
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from job.contract import flags
 from job.contract.configs import TrainConfig
 from job.process.cores import available_cores
-from launcher.describe import dataset_facts, provenance, sizing
+from launcher.describe import dataset_facts, provenance, sizing, volumes
 from launcher.describe.dataset_facts import DatasetFacts
 from launcher.describe.from_settings import assemble
 from launcher.describe.spec import JobSpec
+from launcher.describe.volumes import Volume
 from launcher.errors import NotFoundError, UsageError
 from launcher.kinds import ClusterKind, Kind
 from launcher.manifests import names
@@ -71,8 +72,9 @@ def prepare(
         run = _default_run(settings, name, in_cluster=in_cluster)
         config = dataclasses.replace(config, run=run)
     if in_cluster:
-        _check_remote(config)
+        _check_remote(config, volumes.parse_all(settings.volumes))
     needed = with_facts or (in_cluster and not settings.cache_size)
+    needed = needed and not (in_cluster and "://" not in config.data)  # On a volume of the pods.
     facts = dataset_facts.read(config.data) if needed else dataset_facts.FOOD101
     if not in_cluster and facts.missing:
         raise NotFoundError(
@@ -123,10 +125,12 @@ def _default_run(settings: Settings, name: str, *, in_cluster: bool) -> str:
     raise UsageError("no run directory: give --run gs://…, or put run_root into launcher.yaml")
 
 
-def _check_remote(config: TrainConfig) -> None:
+def _check_remote(config: TrainConfig, mounted: Sequence[Volume]) -> None:
+    """Check that pods can see all paths; what is read may also lie on a volume of theirs."""
     for name in ("data", "run", "init_checkpoint"):
         path = getattr(config, name)
-        if path and "://" not in path:
+        there = name != "run" and volumes.covers(mounted, path)
+        if path and "://" not in path and not there:
             raise UsageError(
                 f"--{name} {path} is on this machine, where pods cannot see it; copy it to a "
                 "bucket (gs://…), or use --backend local"

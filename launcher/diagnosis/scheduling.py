@@ -3,6 +3,7 @@
 import re
 
 from job.contract.wording import many
+from launcher.describe import clouds
 from launcher.diagnosis.finding import Finding, clip, names, quote, waiting_for
 from launcher.manifests import labels, quantities, units
 from launcher.observe.state import Capacity, Job, Node, Pod, State
@@ -126,6 +127,10 @@ def suits(node: Node, job: Job) -> bool:
     """Whether a node has the labels that the job selects, and no taint that keeps it away."""
     if any(node.labels.get(key) != value for key, value in job.selector.items()):
         return False
+    if job.node_terms and not any(
+        all(node.labels.get(key) in values for key, values in term) for term in job.node_terms
+    ):
+        return False
     keys = [taint.partition("=")[0] for taint in node.taints]
     # Clusters add the toleration for the GPU taint to pods that ask for GPUs.
     tolerated = {*job.tolerates, *([labels.GPU] if job.resources.get(labels.GPU) else [])}
@@ -141,15 +146,36 @@ def _offer(resource: str, most: float, total: float, nodes: list[Node]) -> str:
     return f"at most {at_most} is free on one node ({total:g} in all on {many(len(nodes), 'node')})"
 
 
+def wanted_labels(job: Job) -> str:
+    """Write the labels that a node must have: a=b, c=d or c=e."""
+    texts = [f"{key}={value}" for key, value in job.selector.items()]
+    ways = [
+        " and ".join(" or ".join(f"{key}={value}" for value in values) for key, values in term)
+        for term in job.node_terms
+    ]
+    return ", ".join([*texts, *([" or ".join(ways)] if ways else [])])
+
+
+def _other_cloud(state: State) -> list[str]:
+    """Say that the job looks for the labels of another cloud than its nodes have."""
+    nodes = state.capacity.nodes if state.capacity else ()
+    cloud = clouds.of_nodes(("", node.labels) for node in nodes)
+    wanted = {*state.job.selector, *(key for term in state.job.node_terms for key, _ in term)}
+    if cloud is None or any(key.startswith(cloud.marks) for key in wanted):
+        return []
+    others = [each for each in clouds.ALL.values() if any(k.startswith(each.marks) for k in wanted)]
+    return [f"the nodes are {cloud.phrase}'s: submit with --cloud {cloud.name}"] if others else []
+
+
 def _placement(state: State, waiting: list[Pod], message: str) -> Finding | None:
-    selector = ", ".join(f"{key}={value}" for key, value in state.job.selector.items())
+    selector = wanted_labels(state.job)
     taint = _TAINT.search(message)
     if "didn't match Pod's node affinity/selector" in message and selector:
         has = state.capacity and any(suits(node, state.job) for node in state.capacity.nodes)
         why = f"no node has the labels {selector}" if not has else f"only nodes with {selector} may"
         return _finding(
-            state, waiting, message, "no-such-node", why,
-            "see the nodes' labels: kubectl get nodes -L cloud.google.com/gke-accelerator",
+            state, waiting, message, "no-such-node", why, *_other_cloud(state),
+            "see the nodes' labels: kubectl get nodes --show-labels",
             "choose an --accelerator or node selector that the cluster has",
         )  # fmt: skip
     if taint:

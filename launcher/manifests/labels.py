@@ -16,6 +16,7 @@ COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 VERSION = "app.kubernetes.io/version"
 QUEUE = "kueue.x-k8s.io/queue-name"
+QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
 
 # Annotations
 RUN = f"{DOMAIN}/run"
@@ -30,6 +31,8 @@ CANCELLED = f"{DOMAIN}/cancelled"
 
 # Pods
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+REQUIRED_TOPOLOGY = "kueue.x-k8s.io/podset-required-topology"
+PREFERRED_TOPOLOGY = "kueue.x-k8s.io/podset-preferred-topology"
 NO_SIDECAR = "sidecar.istio.io/inject"
 RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
 
@@ -39,5 +42,5 @@ ACCELERATOR = "cloud.google.com/gke-accelerator"
 SPOT = "cloud.google.com/gke-spot"
 ZONE = "topology.kubernetes.io/zone"
 
-WRITTEN = (JOB, RUN_ID, CONFIG_HASH, NAME, COMPONENT, MANAGED_BY, VERSION, QUEUE)
+WRITTEN = (JOB, RUN_ID, CONFIG_HASH, NAME, COMPONENT, MANAGED_BY, VERSION, QUEUE, QUEUE_PRIORITY)
 """Labels that a user cannot give another meaning."""

@@ -1,10 +1,10 @@
 """The pod of every job: image, arguments, resources, volumes, placement. Pure."""
 
-from typing import Any
-
-from launcher.describe.spec import KUEUE_PLACEMENT, JobSpec, Resources
+from launcher.describe.spec import JobSpec
 from launcher.manifests import labels, units
+from launcher.manifests.placement import place
 from launcher.manifests.skeleton import Manifest, assign, by_name
+from launcher.manifests.volumes import fill_volumes, node_disk_bytes
 
 _LOG_BYTES = units.GIB
 
@@ -34,14 +34,15 @@ def fill_pod(template: Manifest, spec: JobSpec, own_args: tuple[str, ...] = ()) 
     # A proxy beside it is for who asks for one: --label sidecar.istio.io/inject=true.
     own_labels = {labels.NO_SIDECAR: "false"} | object_labels(spec)
     assign(metadata, ("labels",), own_labels)
-    _fill_container(by_name(pod["containers"], "tensorflow"), spec, own_args)
-    _fill_volumes(pod["volumes"], spec.resources)
+    container = by_name(pod["containers"], "tensorflow")
+    _fill_container(container, spec, own_args)
+    fill_volumes(pod, container, spec)
     assign(pod, ("serviceAccountName",), spec.service_account or "default")
     if spec.image_pull_secret:
         pod["imagePullSecrets"] = [{"name": spec.image_pull_secret}]
     if spec.scheduling.priority:
         pod["priorityClassName"] = spec.scheduling.priority
-    _place(metadata, pod, spec)
+    place(metadata, pod, spec)
 
 
 def _fill_container(container: Manifest, spec: JobSpec, own_args: tuple[str, ...]) -> None:
@@ -55,7 +56,7 @@ def _fill_container(container: Manifest, spec: JobSpec, own_args: tuple[str, ...
         {"name": name, "valueFrom": {"secretKeyRef": _secret_key(reference)}}
         for name, reference in sorted(spec.secret_env.items())
     ]
-    amounts = _amounts(spec.resources)
+    amounts = _amounts(spec)
     assign(container, ("resources",), {"requests": amounts, "limits": dict(amounts)})
 
 
@@ -64,8 +65,9 @@ def _secret_key(reference: str) -> dict[str, str]:
     return {"name": secret, "key": key}
 
 
-def _amounts(resources: Resources) -> dict[str, str]:
-    disk = resources.cache_bytes + resources.scratch_bytes + _LOG_BYTES
+def _amounts(spec: JobSpec) -> dict[str, str]:
+    resources = spec.resources
+    disk = node_disk_bytes(spec) + _LOG_BYTES
     amounts = {
         "cpu": units.format_millicpus(resources.millicpus),
         "memory": units.format_bytes(resources.memory_bytes),
@@ -74,61 +76,3 @@ def _amounts(resources: Resources) -> dict[str, str]:
     if resources.gpus:
         amounts[labels.GPU] = str(resources.gpus)
     return amounts
-
-
-def _fill_volumes(volumes: list[Manifest], resources: Resources) -> None:
-    for name, size in (
-        ("scratch", resources.scratch_bytes),
-        ("cache", resources.cache_bytes),
-        ("shm", resources.shm_bytes),
-    ):
-        assign(by_name(volumes, name), ("emptyDir", "sizeLimit"), units.format_bytes(size))
-
-
-def _place(metadata: Manifest, pod: Manifest, spec: JobSpec) -> None:
-    scheduling = spec.scheduling
-    selector = dict(scheduling.node_selector)
-    tolerations: list[dict[str, Any]] = [_toleration(given) for given in scheduling.tolerations]
-    if spec.resources.gpus:
-        tolerations.append({"key": labels.GPU, "operator": "Exists", "effect": "NoSchedule"})
-        if scheduling.accelerator:
-            selector[labels.ACCELERATOR] = scheduling.accelerator
-    if scheduling.spot:
-        selector[labels.SPOT] = "true"
-        tolerations.append(
-            {"key": labels.SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"}
-        )
-    if selector:
-        pod["nodeSelector"] = selector
-    if tolerations:
-        pod["tolerations"] = tolerations
-    if spec.kind == "train" and spec.workers > 1:
-        _place_together(metadata, pod, spec)
-
-
-def _toleration(given: Any) -> dict[str, Any]:
-    toleration: dict[str, Any] = dict(given)
-    if "tolerationSeconds" in toleration:
-        toleration["tolerationSeconds"] = int(toleration["tolerationSeconds"])
-    return toleration
-
-
-def _place_together(metadata: Manifest, pod: Manifest, spec: JobSpec) -> None:
-    """Keep workers that exchange gradients near each other."""
-    placement = spec.scheduling.placement
-    term = {
-        "labelSelector": {"matchLabels": {labels.JOB: spec.name}},
-        "topologyKey": labels.ZONE,
-    }
-    if placement == "zone":
-        pod["affinity"] = {
-            "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
-        }
-    elif placement == "prefer-zone":
-        weighted = {"weight": 100, "podAffinityTerm": term}
-        pod["affinity"] = {
-            "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [weighted]}
-        }
-    elif placement.startswith(KUEUE_PLACEMENT):
-        topology = placement.removeprefix(KUEUE_PLACEMENT)
-        metadata["annotations"]["kueue.x-k8s.io/podset-required-topology"] = topology

@@ -105,6 +105,8 @@ def _describe(manifest: Manifest, spec: JobSpec) -> None:
     own_labels = object_labels(spec)
     if spec.scheduling.queue:
         own_labels[labels.QUEUE] = spec.scheduling.queue
+    if spec.scheduling.queue_priority:
+        own_labels[labels.QUEUE_PRIORITY] = spec.scheduling.queue_priority
     assign(metadata, ("labels",), own_labels)
     annotations = {**spec.annotations, labels.RUN: spec.output}
     annotations[labels.SPEC_HASH] = spec.fingerprint

@@ -177,6 +177,7 @@ def job(item: Object, *, pod_spec: Object, **more: Any) -> Job:
         limits={k: str(v) for k, v in ((main.get("resources") or {}).get("limits") or {}).items()},
         image=main.get("image", ""),
         selector=pod_spec.get("nodeSelector") or {},
+        node_terms=_node_terms(pod_spec),
         tolerates=tuple(t.get("key") or "*" for t in pod_spec.get("tolerations") or []),
         queue=own_labels.get(labels.QUEUE, ""),
         service_account=pod_spec.get("serviceAccountName", ""),
@@ -201,6 +202,20 @@ def variable(pod_spec: Object, name: str) -> str:
 def _flag(args: list[str], name: str) -> str:
     given = (arg.partition("=")[2] for arg in args if arg.startswith(f"--{name}="))
     return next(given, "")
+
+
+def _node_terms(pod_spec: Object) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]:
+    """Read which labels nodes must have by affinity, as the launcher writes it: by values alone."""
+    affinity = (pod_spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    return tuple(
+        tuple(
+            (each["key"], tuple(each.get("values") or ()))
+            for each in term.get("matchExpressions") or []
+            if each.get("operator") == "In"
+        )
+        for term in required.get("nodeSelectorTerms") or []
+    )
 
 
 def _variable(container: Object, name: str) -> str:

@@ -139,6 +139,9 @@ class Job:
     image: str = ""
     selector: Mapping[str, str] = field(default_factory=dict)
     """Labels that a node must have."""
+    node_terms: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...] = ()
+    """Sets of labels, each with the values it may have, of which a node must fulfil one; any node
+    will do if there are none."""
     tolerates: tuple[str, ...] = ()
     """Keys of the taints that its pods tolerate; "*" is every one."""
     queue: str = ""

@@ -80,11 +80,12 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     where = parser.add_argument_group("where and how long")
     fields.add_flags(
-        where, "spot", "queue", "priority", "placement", "node_selector", "service_account",
+        where, "cloud", "spot", "flex_start", "reservation", "queue", "queue_priority", "priority",
+        "placement", "node_selector", "service_account",
         "image_pull_secret", "max_restarts", "max_duration", "ttl",
     )  # fmt: skip
     extras = parser.add_argument_group("extras")
-    fields.add_flags(extras, "env", "secret_env", "labels", "annotations")
+    fields.add_flags(extras, "env", "secret_env", "volumes", "labels", "annotations")
     accept_job_flags(parser, TrainConfig)
 
 
@@ -113,9 +114,10 @@ def add_task(parser: argparse.ArgumentParser, *what_names: str) -> None:
     )  # fmt: skip
     fields.add_flags(what, *what_names)
     fields.add_flags(
-        what, "accelerator", "cpus", "memory", "cache_size", "scratch_size", "spot", "queue",
-        "priority", "node_selector", "service_account", "image_pull_secret", "max_restarts",
-        "max_duration", "ttl", "env", "secret_env", "labels", "annotations",
+        what, "accelerator", "cpus", "memory", "cache_size", "scratch_size", "cloud", "spot",
+        "flex_start", "reservation", "queue", "queue_priority", "priority", "node_selector",
+        "service_account", "image_pull_secret", "max_restarts", "max_duration", "ttl", "env",
+        "secret_env", "volumes", "labels", "annotations",
     )  # fmt: skip
     parser.set_defaults(not_from_profile=SIZES)
 

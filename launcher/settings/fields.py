@@ -90,8 +90,9 @@ class Settings:
         None, "GPUs of each worker (default: up to 8)", metavar="G"
     )
     accelerator: str = setting(
-        "", "GPU model, as GKE's node label names it", metavar="MODEL", example="nvidia-l4"
-    )
+        "", "GPU model, as GKE's node label names it, whatever the cloud", metavar="MODEL",
+        example="nvidia-l4",
+    )  # fmt: skip
     cpus: str = setting("", "CPUs of each worker (default: by GPU model)", metavar="QUANTITY")
     memory: str = setting("", "memory of each worker (default: by GPU model)", metavar="QUANTITY")
     shm: str = setting("", "shared memory of each worker, part of its memory", metavar="QUANTITY")
@@ -100,13 +101,26 @@ class Settings:
     )
     scratch_size: str = setting("", "disk of each worker for all else", metavar="QUANTITY")
     # Scheduling
+    cloud: str = setting(
+        "gke", "whose labels and taints mark GPU models and spot nodes: gke, eks or aks",
+        choices=("gke", "eks", "aks"),
+    )  # fmt: skip
     spot: bool = setting(False, "run on spot nodes (cheaper, may be taken away)")
+    flex_start: bool = setting(
+        False, "run on GKE's flex-start nodes, which come when there are some, for seven days"
+    )
+    reservation: str = setting(
+        "", "run on the nodes of a reservation of Compute Engine", metavar="[PROJECT/]NAME"
+    )
     queue: str = setting("", "Kueue LocalQueue that admits the job", metavar="NAME")
+    queue_priority: str = setting(
+        "", "Kueue's WorkloadPriorityClass: who is admitted first", metavar="CLASS"
+    )
     priority: str = setting("", "priority class of the pods", metavar="CLASS")
     placement: str = setting(
         "prefer-zone",
         "where workers run in relation to each other: any, prefer-zone, zone (all in one, or "
-        "none), or kueue:LABEL for Kueue's topology aware scheduling",
+        "none), or kueue:LABEL (kueue-preferred:LABEL) for Kueue's topology aware scheduling",
         metavar="RULE",
     )
     node_selector: Mapping[str, str] = setting({}, "label that nodes must have", metavar="K=V")
@@ -121,6 +135,14 @@ class Settings:
     env: Mapping[str, str] = setting({}, "environment variable of the containers", metavar="K=V")
     secret_env: Mapping[str, str] = setting(
         {}, "environment variable from a Kubernetes secret", metavar="K=SECRET/KEY"
+    )
+    volumes: Mapping[str, str] = setting(
+        {},
+        "volume of the containers: pvc:NAME[:ro], ephemeral:CLASS[:SIZE], local-ssd, "
+        "csi:DRIVER[:KEY=VALUE,...], token:AUDIENCE, configmap:NAME, secret:NAME; at /cache or "
+        "/tmp it takes the place of the node's disk",
+        metavar="PATH=SOURCE",
+        flag="--volume",
     )
     labels: Mapping[str, str] = setting(
         {}, "label of the job and its pods", metavar="K=V", flag="--label"

@@ -99,6 +99,25 @@ EXAMPLES: dict[str, JobSpec] = {
         ttl="1h",
         max_duration="12h",
     ),
+    "jobset-eks-spot-volumes": train(
+        kinds.JOBSET, gpus=8, accelerator="nvidia-a100-80gb", cloud="eks", spot=True,
+        queue="team-a", queue_priority="urgent",
+        placement="kueue-preferred:topology.k8s.aws/network-node-layer-2",
+        env={"GOOGLE_APPLICATION_CREDENTIALS": "/etc/gcp/credentials.json"},
+        workers=2,
+        volumes={
+            "/cache": "ephemeral:gp3",
+            "/etc/gcp": "configmap:gcp-credentials",
+            "/var/run/gcp": "token://iam.googleapis.com/projects/1/locations/global/"
+            "workloadIdentityPools/p/providers/eks",
+            "/mnt/weights": "pvc:weights:ro",
+            "/mnt/bucket": "csi:gcsfuse.csi.storage.gke.io:bucketName=b,mountOptions=implicit-dirs",
+        },
+    ),
+    "tfjob-8-h100-reservation": train(
+        kinds.TFJOB, gpus=8, accelerator="nvidia-h100-80gb", reservation="shared/block-1",
+        volumes={"/cache": "local-ssd"},
+    ),
     "make-tfrecords-4-tasks": task(
         "make-tfrecords",
         flags.parse(RecordsConfig, ["--source=gs://bucket/images", "--output=gs://bucket/food101"]),

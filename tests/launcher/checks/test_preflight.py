@@ -267,7 +267,7 @@ def test_what_may_not_be_seen_stops_nothing(ready: Cluster, server: FakeApiServe
     found = results(ready, a_job())
     levels = {name: {result.level for result in each} for name, each in found.items()}
     unknown = {name for name, level in levels.items() if level == {"unknown"}}
-    assert unknown == {"namespace", "service-account", "quota", "room"}
+    assert unknown == {"namespace", "service-account", "quota", "nodes", "room"}
     assert not any("failed" in level for level in levels.values())
 
 
@@ -290,6 +290,43 @@ def test_room_that_others_may_hold_is_told_with_that_caveat(
     server.put(mine)
     (result,) = results(ready, a_job())["room"]
     assert (result.level, result.what[:23]) == ("warning", "1 of 2 workers fit now ")
+
+
+def _nodes_of(server: FakeApiServer, provider: str, prefix: str = "node") -> None:
+    for letter in "ab":
+        server.store.objects.pop(("v1", "nodes", "", f"node-{letter}"), None)
+        node = shapes.node(f"{prefix}-{letter}", gpus=8)
+        node["spec"]["providerID"] = provider
+        server.put(node)
+
+
+def test_labels_of_another_cloud_are_found_before_they_select_nothing(
+    ready: Cluster, server: FakeApiServer
+) -> None:
+    """`--spot` on EKS must not wait for GKE's label for ever."""
+    _nodes_of(server, "aws:///eu-west-1a/i-1")
+    (result,) = results(ready, a_job(kinds.JOBSET, spot=True))["nodes"]
+    assert result.level == "failed"
+    assert result.mend == "say so: --cloud eks"
+    (result,) = results(ready, a_job(kinds.JOBSET))["nodes"]
+    assert result.what == "the nodes are EKS's"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"gpus": 8}, "of a named model only"),
+        ({"gpus": 32, "gpus_per_worker": 32, "accelerator": "nvidia-l4"}, "GPUs, not 32"),
+        ({"gpus": 0, "cache_size": "20Gi"}, "10 GiB storage of disk"),
+    ],
+)
+def test_autopilots_rules_are_known(
+    settings: dict[str, Any], words: str, ready: Cluster, server: FakeApiServer
+) -> None:
+    _nodes_of(server, "gce://p/z/n", prefix="gk3-pool")
+    found = results(ready, a_job(kinds.JOBSET, **settings))["nodes"]
+    assert words in found[0].what
+    assert found[0].level == "failed"
 
 
 def test_a_check_that_hangs_does_not_hold_up_the_rest(

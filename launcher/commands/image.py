@@ -67,6 +67,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         tensorflow=variant,
         more=args.job_flags,
     )
+    _explain(variant, args, context)
     if _run(command, args, context):
         _recommend(image, args, context)
         context.output.note(f"next: launcher image push{_same_again(args, image)}")
@@ -83,15 +84,19 @@ def _variant(args: argparse.Namespace, context: Context) -> str:
         return ""
     if args.tensorflow:
         return str(args.tensorflow)
-    variant = "cpu" if context.settings.gpus == 0 else "gpu"
-    if args.action == "build":
-        why = "with gpus: 0" if variant == "cpu" else "on GPUs, unless they are given gpus: 0"
-        other = "gpu" if variant == "cpu" else "cpu"
-        context.output.note(
-            f"for {variant.upper()}s: jobs of this profile run {why}; --tensorflow {other} for "
-            "the other image"
-        )
-    return variant
+    return "cpu" if context.settings.gpus == 0 else "gpu"
+
+
+def _explain(variant: str, args: argparse.Namespace, context: Context) -> None:
+    """Say why the image is of this variant, where nobody has asked for one."""
+    if not variant or args.tensorflow:
+        return
+    why = "with gpus: 0" if variant == "cpu" else "on GPUs, unless they are given gpus: 0"
+    other = "gpu" if variant == "cpu" else "cpu"
+    context.output.note(
+        f"for {variant.upper()}s: jobs of this profile run {why}; --tensorflow {other} for the "
+        "other image"
+    )
 
 
 def _image(args: argparse.Namespace, context: Context, variant: str) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -110,7 +111,7 @@ def test_errors_are_one_line(
 def test_common_options_may_stand_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     """`launcher -n x render` is `launcher render -n x`."""
     assert main(["-n", "early", *RENDER]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["metadata"]["namespace"] == "early"
+    assert job_of(capsys)["metadata"]["namespace"] == "early"
 
 
 def test_render_and_a_clients_dry_run_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,12 +122,18 @@ def test_render_and_a_clients_dry_run_are_the_same(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == shown
 
 
+def job_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Read the first of the manifests that were printed."""
+    job: dict[str, Any] = next(yaml.safe_load_all(capsys.readouterr().out))
+    return job
+
+
 def test_render_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """`-o json` holds the same manifest."""
     main(RENDER)
-    manifest = yaml.safe_load(capsys.readouterr().out)
+    manifests = list(yaml.safe_load_all(capsys.readouterr().out))
     main([*RENDER, "-o", "json"])
-    assert json.loads(capsys.readouterr().out) == manifest
+    assert json.loads(capsys.readouterr().out)["items"] == manifests
 
 
 def test_the_namespace_comes_from_the_kubeconfig(
@@ -134,16 +141,16 @@ def test_the_namespace_comes_from_the_kubeconfig(
 ) -> None:
     """--namespace, then the profile, then the kubeconfig's context, then default."""
     main(RENDER)
-    assert yaml.safe_load(capsys.readouterr().out)["metadata"]["namespace"] == "default"
+    assert job_of(capsys)["metadata"]["namespace"] == "default"
     contexts = [{"name": "c", "context": {"cluster": "x", "namespace": "from-context"}}]
     config = {"current-context": "c", "contexts": contexts}
     (tmp_path / "kube").write_text(yaml.safe_dump(config))
     monkeypatch.setenv("KUBECONFIG", f"/nowhere{os.pathsep}{tmp_path / 'kube'}")
     main(RENDER)
-    assert yaml.safe_load(capsys.readouterr().out)["metadata"]["namespace"] == "from-context"
+    assert job_of(capsys)["metadata"]["namespace"] == "from-context"
     Path("launcher.yaml").write_text("defaults: {namespace: from-file}")
     main(RENDER)
-    assert yaml.safe_load(capsys.readouterr().out)["metadata"]["namespace"] == "from-file"
+    assert job_of(capsys)["metadata"]["namespace"] == "from-file"
 
 
 def test_init_writes_what_render_reads(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +160,7 @@ def test_init_writes_what_render_reads(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["init", "--non-interactive", *answers]) == 1
     assert "already there" in capsys.readouterr().err
     assert main(["render", "--cache-size=4Gi", "--name=n"]) == 0
-    manifest = yaml.safe_load(capsys.readouterr().out)
+    manifest = job_of(capsys)
     assert manifest["metadata"]["annotations"]["food101/run"] == "gs://bucket/x: y/n"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from job.contract.errors import JobError
 from launcher.context import Context
-from launcher.errors import NotFoundError, UsageError
+from launcher.errors import LauncherError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from launcher.api.log_lines import Line
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Print the lines."""
     from launcher.api import resources
     from launcher.manifests import units
-    from launcher.observe import gather, logs, reading, run_paths
+    from launcher.observe import logs, reading, run_paths
 
     if args.follow and (args.previous or args.attempt is not None):
         raise UsageError("--follow shows what comes; --previous and --attempt show what was")
@@ -61,22 +61,19 @@ def run(args: argparse.Namespace, context: Context) -> int:
         since_s=units.parse_seconds(args.since, "--since") if args.since else None,
         tail=args.tail,
     )
-    if "/" in args.name or not run_paths.has_cluster(context):
-        return _from_archive(args, selection, context)
-    cluster = context.cluster()
-    try:
-        kind, item = gather.find(cluster, args.name)
-    except NotFoundError as error:
-        if args.follow or not context.settings.run_root:
-            raise
-        return _from_archive(args, selection, context, said=str(error))
+    found = run_paths.find(args.name, context)
+    if found.job is None:
+        if found.said is not None and args.follow:
+            raise found.said
+        return _from_archive(found.run, args, selection, context, said=found.said)
+    cluster, (kind, item) = context.cluster(), found.job
     if args.follow:
         _follow(args.name, context, selection, timestamps=args.timestamps)
         return 0
     job = kind.read(item)
     if args.attempt is None:
-        found = cluster.list_all(resources.PODS, labels=kind.pods_of(job))
-        pods = [reading.pod(pod) for pod in found]
+        items = cluster.list_all(resources.PODS, labels=kind.pods_of(job))
+        pods = [reading.pod(pod) for pod in items]
         lines = logs.until_now(cluster, pods, selection, previous=args.previous)
         if _print(lines, context, timestamps=args.timestamps):
             gone = None if args.previous else logs.without_pods(job, pods, selection)
@@ -118,20 +115,20 @@ def _print_kept(run: str, gone: "Selection", context: Context) -> None:
 
 
 def _from_archive(
-    args: argparse.Namespace, selection: "Selection", context: Context, said: str = ""
+    run: str,
+    args: argparse.Namespace,
+    selection: "Selection",
+    context: Context,
+    said: LauncherError | None,
 ) -> int:
     """Print what a run left in its directory: its job is gone, or ran on this machine."""
-    from launcher.observe import logs, run_paths
+    from launcher.observe import logs
 
-    run_dir = run_paths.run_directory(args.name, context)
     if args.follow:
-        raise UsageError(f"--follow needs a job in a cluster; {run_dir} is a run's directory")
-    try:
-        lines = list(logs.archived(run_dir, selection, args.attempt, previous=args.previous))
-    except NotFoundError as error:
-        if args.attempt is not None or not said:
-            raise
-        raise NotFoundError(f"{said}; and {error}") from error
+        raise UsageError(f"--follow needs a job in a cluster; {run} is a run's directory")
+    lines = list(logs.archived(run, selection, args.attempt, previous=args.previous))
+    if said is not None:
+        context.output.note(f"from {run}: {said}")
     _print(lines, context, timestamps=False)
     return 0
 

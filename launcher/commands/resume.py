@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from launcher.context import Context
-from launcher.errors import ConflictError, NotFoundError, UsageError
+from launcher.errors import ConflictError, UsageError
 from launcher.settings import arguments
 
 if TYPE_CHECKING:
@@ -74,16 +74,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _earlier(args: argparse.Namespace, context: Context) -> "tuple[Earlier, str]":
     """Find what the run was made from, and the name of its job."""
     from launcher.describe import resumption
-    from launcher.observe import gather, run_paths
+    from launcher.observe import run_paths
 
-    if "/" in args.what or not run_paths.has_cluster(context):
-        run_dir = run_paths.run_directory(args.what, context).rstrip("/")
-        return resumption.from_run(run_dir, context.settings), run_dir.rpartition("/")[2]
-    try:
-        kind, item = gather.find(context.cluster(), args.what)
-    except NotFoundError:
-        run_dir = run_paths.run_directory(args.what, context)
-        return resumption.from_run(run_dir, context.settings), args.what
+    found = run_paths.find(args.what, context)
+    if found.job is None:
+        if found.said is not None:
+            context.output.note(f"from {found.run}: {found.said}")
+        name = args.what.rstrip("/").rpartition("/")[2]
+        return resumption.from_run(found.run, context.settings), name
+    kind, item = found.job
     job = kind.read(item)
     if job.component != "train":
         raise UsageError(f"{job.name} is no training job ({job.component}); submit it again")

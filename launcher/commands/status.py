@@ -39,9 +39,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from launcher.diagnosis.rules import diagnose
     from launcher.observe import phase, run_paths, views
 
-    run_dir = run_paths.without_cluster(args.name, context)
-    if run_dir is not None:
-        return _show_run(run_dir, args, context)
+    found = run_paths.find(args.name, context)
+    if found.job is None:
+        _show_run(found.run, args, context)
+        if found.said is not None:
+            context.output.note(f"from {found.run} alone: {found.said}")
+        return 0
     shown = None
     while True:
         state = _look(args, context, again=shown is not None)

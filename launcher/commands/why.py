@@ -31,14 +31,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Look at everything, and print the one cause."""
     from launcher.observe import run_paths
 
-    run_dir = run_paths.without_cluster(args.name, context)
-    if run_dir is not None:
-        _print(_of_run(run_dir), args, context)
+    found = run_paths.find(args.name, context)
+    if found.job is None:
+        _print(_of_run(found.run), args, context)
+        if found.said is not None:
+            context.output.note(f"from {found.run} alone: {found.said}")
         return 0
     from launcher.diagnosis.rules import diagnose
     from launcher.observe import gather
 
-    state = gather.observe(context.cluster(), args.name, deep=True)
+    kind, item = found.job
+    state = gather.observe_object(context.cluster(), kind, item, deep=True)
     _print(diagnose(state), args, context)
     if not args.output:
         for text in state.unknown:

@@ -71,9 +71,11 @@ def test_list_counts_a_jobs_workers_whoever_made_it_and_nothing_else(
     assert rows["foreign"][1:3] == ["Running", "1/1"]
 
 
-def test_a_retried_task_runs_again(launcher: Launcher, server: FakeApiServer) -> None:
+def test_a_retried_task_runs_again(
+    launcher: Launcher, server: FakeApiServer, run_dir: Path
+) -> None:
     """Its failed pod stays where it is; waiting for the job to run comes to an end."""
-    server.put(shapes.indexed_job(tasks=2, failed=1))
+    put_job(server, shapes.indexed_job(tasks=2, failed=1), run_dir)
     server.put(shapes.task(0, "first", phase="Failed", state=shapes.ended(146), age=900))
     server.put(shapes.task(0, "again", state=shapes.running(), age=400))
     server.put(shapes.task(1, state=shapes.running()))

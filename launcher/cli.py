@@ -106,7 +106,7 @@ def _dispatch(argv: list[str], output: Output) -> int:
     if job_flags is not None:
         if "job_flags" not in args:
             raise UsageError(f"{command.NAME} takes no flags after --")
-        args.job_flags = job_flags
+        args.job_flags = [*args.job_flags, *job_flags]
     try:
         return command.run(args, Context(args, output=output, environ=os.environ, stdin=sys.stdin))
     except HelpRequested:

@@ -132,6 +132,16 @@ def report_dir(run: str) -> str:
     return join(run, "report")
 
 
+def model_dir(run: str) -> str:
+    """Locate the model that `--then=export` writes."""
+    return join(run, "model")
+
+
+def follow_up_file(run: str) -> str:
+    """Locate the note of what follows training, and how far that is."""
+    return join(run, "follow_up.json")
+
+
 def metrics_file(report: str) -> str:
     """Locate the numbers of a report."""
     return join(report, "metrics.json")

@@ -4,6 +4,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any
 
 from job.contract.errors import ConfigError
+from job.contract.follow_up import parse_names
 from job.contract.options import (
     PATH_FORMS,
     PRECISIONS,
@@ -36,6 +37,12 @@ class TrainConfig:
     take_over: bool = option(
         False,
         "Write into the run directory although another job does, or did: its owner is dead.",
+        group="run",
+    )
+    then: str = option(
+        "",
+        "What the first worker does once training has ended well, on the same machine: evaluate, "
+        "export (into the run's model/), or both with a comma.",
         group="run",
     )
     seed: int = option(
@@ -254,6 +261,7 @@ class TrainConfig:
         validate(self)
         if self.resume and self.overwrite:
             raise ConfigError("resume and overwrite exclude each other; give one of them")
+        parse_names(self.then)
         if self.head == "fc" and self.image_size_px < 224:
             raise ConfigError(
                 f"head fc needs image_size_px of at least 224, not {self.image_size_px}; "

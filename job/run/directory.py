@@ -15,7 +15,7 @@ _FREE = frozenset(
     {
         "data", "run", "resume", "overwrite", "take_over", "cache_dir", "cache_size_gb",
         "save_every_steps", "save_every_s", "keep", "eval_every_steps", "log_every_steps",
-        "log_every_s", "log_sync_s", "storage_deadline_s", "billing_project", "exchange",
+        "log_every_s", "log_sync_s", "then", "storage_deadline_s", "billing_project", "exchange",
         "network_gbps", "peer_timeout_s", "cluster_timeout_s", "xla",
     }
 )  # fmt: skip
@@ -111,11 +111,17 @@ def delete_run(run: str) -> None:
         layout.evaluations_dir(run),
         layout.logs_dir(run),
         layout.report_dir(run),
+        layout.model_dir(run),
     ]
     for folder in ours:
         for stat in list(storage.list_files(folder)):
             storage.delete(stat.path)
-    for path in (layout.progress_file(run), layout.run_dataset_file(run), layout.config_file(run)):
+    for path in (
+        layout.follow_up_file(run),
+        layout.progress_file(run),
+        layout.run_dataset_file(run),
+        layout.config_file(run),
+    ):
         storage.delete(path)
 
 

@@ -20,7 +20,7 @@ def config_hash(config: Any) -> str:
     values = dataclasses.asdict(config)
     for name in (
         "run", "output", "resume", "overwrite", "take_over", "cache_dir", "cache_size_gb",
-        "storage_deadline_s", "billing_project",
+        "storage_deadline_s", "then", "billing_project",
     ):  # fmt: skip
         values.pop(name, None)
     return _short_hash(values, 12)

@@ -22,6 +22,8 @@ def training_rows(
         ("steps", _steps(config, estimate)),
         ("memory", _memory(estimate, gpus=spec.resources.gpus > 0)),
     ]
+    if config.then:
+        rows.append(("then", f"{config.then.replace(',', ', ')}, by the first worker"))
     if estimate.exchange:
         rows.append(("exchange", estimate.exchange))
     return [*rows, ("time", _time(estimate, spec))]

@@ -10,6 +10,7 @@ from launcher.diagnosis import (
     admission,
     disruption,
     ending,
+    follow_up,
     forming,
     running,
     scheduling,
@@ -21,6 +22,7 @@ from launcher.observe.state import State
 RULES: tuple[Callable[[State], Finding | None], ...] = (
     ending.succeeded,
     admission.suspended,
+    follow_up.of_job,
     ending.failed,
     admission.kueue_ignores,
     admission.queued,

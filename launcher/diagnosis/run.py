@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 
+from launcher.diagnosis import follow_up
 from launcher.diagnosis.finding import Finding, clip
 from launcher.manifests import units
 from launcher.observe.run_facts import LastWords, RunFacts
@@ -26,6 +27,9 @@ def explain(
     """
     progress = facts.progress
     if progress and progress.state == "done":
+        after = follow_up.explain(run, run, facts.follow_ups, now.timestamp())
+        if after is not None:
+            return after
         numbers = units.format_metrics(facts.metrics)
         return Finding(
             situation="succeeded",

@@ -176,6 +176,7 @@ def observe_object(cluster: "Cluster", kind: ClusterKind, item: Object, *, deep:
         logs=logs,
         metrics=facts.metrics,
         checkpoint_step=facts.checkpoint_step,
+        follow_ups=facts.follow_ups,
         unknown=tuple(parts.unknown),
     )
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from job import storage
 from job.contract import attempts, layout, schema
 from job.contract.errors import DataError
+from job.contract.follow_up_file import FollowUps, FollowUpStep
 from job.process import attempt_record
-from job.storage import NotFoundError
+from job.storage import NotFoundError, documents
 from launcher.observe import quick_storage, reading
 from launcher.observe.run_facts import LastWords, Restarts, RunFacts
 
@@ -42,6 +43,7 @@ def read(run: str) -> RunFacts:
     return RunFacts(
         progress=reading.progress(progress) if progress else None,
         checkpoint_step=newest_checkpoint(run),
+        follow_ups=_follow_ups(run),
         metrics={
             name: float(value) for name, value in best.items() if isinstance(value, int | float)
         },
@@ -64,6 +66,14 @@ def restarts(run: str, job: str) -> Restarts:
     again = max(starts.values(), default=1) - 1
     counted = len(attempts.failures(known, job))
     return Restarts(counted=min(counted, again), uncounted=max(0, again - counted))
+
+
+def _follow_ups(run: str) -> tuple[FollowUpStep, ...]:
+    """Read what follows training; what is no such note tells of none."""
+    try:
+        return documents.read(layout.follow_up_file(run), FollowUps).steps
+    except (NotFoundError, DataError):
+        return ()
 
 
 def newest_checkpoint(run: str) -> int | None:

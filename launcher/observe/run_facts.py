@@ -1,8 +1,12 @@
 """What a run's directory tells, as plain values: `run_directory` reads it."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from launcher.observe.state import PredictionProgress, Progress
+
+if TYPE_CHECKING:
+    from job.contract.follow_up_file import FollowUpStep
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class RunFacts:
     metrics: dict[str, float] = field(default_factory=dict)
     """Of the best evaluation."""
     prediction: PredictionProgress | None = None
+    follow_ups: "tuple[FollowUpStep, ...]" = ()
+    """What the first worker does after training."""
     restarts: Restarts | None = None
     """As the job itself counts them; None if it does not."""
 

@@ -8,9 +8,13 @@ bytes, CPUs in cores.
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from job.contract.worker_report import WorkerReport
 from launcher.manifests import labels
+
+if TYPE_CHECKING:
+    from job.contract.follow_up_file import FollowUpStep
 
 Time = datetime.datetime
 
@@ -318,6 +322,8 @@ class State:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Final numbers of a run that is over."""
     checkpoint_step: int | None = None
+    follow_ups: "tuple[FollowUpStep, ...]" = ()
+    """What the first worker does after training."""
     unknown: tuple[str, ...] = ()
     """What could not be looked at, and why."""
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from job.contract.wording import many
+from launcher.diagnosis import follow_up
 from launcher.diagnosis.finding import Finding
 from launcher.manifests import labels, units
 from launcher.observe import phase
@@ -13,6 +15,7 @@ from launcher.observe.state import Job, Pod, PredictionProgress, Progress, State
 from launcher.output import Output
 
 if TYPE_CHECKING:
+    from job.contract.follow_up_file import FollowUpStep
     from launcher.observe.run_facts import RunFacts
 
 _LEVEL_STYLES = {"ok": "green", "waiting": "cyan", "warning": "yellow", "failed": "red"}
@@ -112,6 +115,7 @@ def fact_rows(state: State) -> list[tuple[str, str]]:
     if state.prediction:
         rows.append(("progress", prediction_text(state.prediction)))
     rows += _training_rows(state.progress, state.checkpoint_step, state.metrics)
+    rows += _follow_up_rows(state.follow_ups, state.now.timestamp())
     if job.max_restarts is not None and job.restarts:
         rows.append(("restarts", phase.restarts(job)))
     return [(name, text) for name, text in rows if text]
@@ -136,7 +140,16 @@ def run_rows(run: str, facts: "RunFacts") -> list[tuple[str, str]]:
     if facts.progress:
         age_s = (datetime.datetime.now(datetime.UTC) - facts.progress.time).total_seconds()
         rows.append(("state", f"{facts.progress.state}, {units.format_seconds(age_s)} ago"))
-    return rows + _training_rows(facts.progress, facts.checkpoint_step, facts.metrics)
+    rows += _training_rows(facts.progress, facts.checkpoint_step, facts.metrics)
+    return rows + _follow_up_rows(facts.follow_ups, time.time())
+
+
+def _follow_up_rows(steps: "Sequence[FollowUpStep]", now: float) -> list[tuple[str, str]]:
+    return [("then", follow_up.line(step, now)) for step in steps]
+
+
+def _follow_up_data(steps: "Sequence[FollowUpStep]") -> list[dict[str, Any]]:
+    return [dataclasses.asdict(step) for step in steps]
 
 
 def run_data(run: str, facts: "RunFacts") -> dict[str, Any]:
@@ -145,6 +158,7 @@ def run_data(run: str, facts: "RunFacts") -> dict[str, Any]:
         "run": run,
         "progress": _progress_data(facts.progress),
         "checkpoint_step": facts.checkpoint_step,
+        "then": _follow_up_data(facts.follow_ups),
         "metrics": dict(facts.metrics),
     }
 
@@ -184,6 +198,7 @@ def status_data(state: State, finding: Finding) -> dict[str, Any]:
         "prediction": dataclasses.asdict(state.prediction) if state.prediction else None,
         "failed_indexes": job.failed_indexes or None,
         "checkpoint_step": state.checkpoint_step,
+        "then": _follow_up_data(state.follow_ups),
         "metrics": dict(state.metrics),
         "why": finding_data(finding),
         "replicas": [

@@ -6,6 +6,19 @@ from typing import Any
 FORMATS = ("json", "yaml")
 
 
+class _AsJobFlag(argparse.Action):
+    """Hands an option of the launcher on to the job, as if it stood after `--`."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.job_flags = [*(namespace.job_flags or []), f"{option_string}={values}"]
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Declare what every command takes: which settings, which cluster, which namespace."""
     group = parser.add_argument_group("settings and cluster")
@@ -72,6 +85,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--name", help="name of the job (default: from its configuration)")
     fields.add_flags(what, "image", "data")
     what.add_argument("--run", metavar="PATH", help="run directory (default: RUN_ROOT/NAME)")
+    what.add_argument(
+        "--then", metavar="STEPS", action=_AsJobFlag, dest="job_flags",
+        help="what the first worker does once training has ended well: evaluate, export, or both "
+        "with a comma",
+    )  # fmt: skip
     fields.add_flags(what, "run_root", "backend")
     size = parser.add_argument_group("how big")
     fields.add_flags(

@@ -1,16 +1,61 @@
 """Situations of jobs that run."""
 
+import dataclasses
+
+from job.contract.follow_up_file import FollowUpStep
 from tests.launcher.shapes import (
     CREATED,
+    NOW,
     RUNNING,
     ended,
+    failed_tfjob,
     pod,
     running,
     tfjob,
 )
 from tests.launcher.situation import Situation, reported
 
+EVALUATED = FollowUpStep(
+    name="evaluate", state="done", output="gs://b/r/report", began=NOW.timestamp() - 95,
+    ended=NOW.timestamp() - 60, exit_code=0,
+)  # fmt: skip
+EXPORTING = FollowUpStep(
+    name="export", state="running", output="gs://b/r/model", began=NOW.timestamp() - 60
+)
+DONE = reported(state="done", step=23671)
+
 SITUATIONS = [
+    Situation(
+        name="trained, and its first worker exports",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, phase="Succeeded", state=ended(0))],
+        more={"follow_ups": (EVALUATED, EXPORTING), **DONE},
+        expect="following-up", level="ok",
+        says=(
+            "mnist is trained; its export has begun 1m ago", "evaluate: done in 35s",
+            "export: running for 1m, gs://b/r/model",
+        ),
+    ),
+    Situation(
+        name="trained, but its evaluation failed",
+        job=failed_tfjob(),
+        pods=[pod(0, phase="Failed", state=ended(65))],
+        more={
+            "follow_ups": (dataclasses.replace(EVALUATED, state="failed", exit_code=65),), **DONE,
+        },
+        expect="follow-up-failed", level="failed",
+        says=(
+            "mnist is trained, but its evaluation failed (exit code 65): bad data",
+            "do it again: launcher evaluate gs://",
+        ),
+    ),
+    Situation(
+        name="trained once, and trains again",
+        job=tfjob(CREATED, RUNNING),
+        pods=[pod(0, state=running()), pod(1, state=running())],
+        more={"follow_ups": (EVALUATED,), **reported()},
+        expect="training", level="ok", says=("step 1,200",),
+    ),
     Situation(
         name="trains well",
         job=tfjob(CREATED, RUNNING),

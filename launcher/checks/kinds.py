@@ -1,7 +1,10 @@
 """Is there what runs the job: its operator, and the queue that it names?"""
 
+import datetime
 import re
+import time
 from collections.abc import Iterator
+from typing import Any
 
 from launcher import kinds
 from launcher.api import resources
@@ -9,7 +12,15 @@ from launcher.checks.result import Result, Subject, failed, ok, unknown, warning
 from launcher.errors import DeniedError, LauncherError
 from launcher.kinds import ClusterKind
 from launcher.manifests import yaml_text
+from launcher.observe import reading
 
+Object = dict[str, Any]
+
+READY_WITHIN_S = 15.0
+"""How long a controller may take to be ready again, as when its only pod is replaced."""
+
+_DOWN_S = 180.0
+_POLL_S = 1.0
 _KUEUE_NAMESPACE = "kueue-system"
 
 
@@ -39,24 +50,50 @@ def _missing(subject: Subject, kind: ClusterKind) -> Result:
 def _controller(subject: Subject, kind: ClusterKind) -> Iterator[Result]:
     deployment, name = kind.controller.deployment, kind.controller.name
     try:
-        found = subject.cluster.list_all(
-            resources.DEPLOYMENTS, everywhere=True, fields=f"metadata.name={deployment}"
-        )
+        found = _once_ready(subject, deployment)
     except DeniedError:
         yield ok(f"{kind.plural} are served")  # its controller is not for everybody to see
         return
-    if not found:
+    if found is None:
         yield unknown(f"{kind.plural} are served; no deployment {deployment!r} can be seen")
         return
-    ready = (found[0].get("status") or {}).get("readyReplicas") or 0
-    version = _version(found[0])
-    if not ready:
-        yield failed(
-            f"{name} {version} does not run: none of its pods is ready",
-            f"kubectl describe deployment {deployment} -n {found[0]['metadata'].get('namespace')}",
-        )
+    where = f"kubectl describe deployment {deployment} -n {found['metadata'].get('namespace')}"
+    named = f"{name} {_version(found)}".rstrip()
+    if _is_ready(found):
+        yield ok(f"{named} runs")
+    elif _is_down_for_long(found):
+        yield failed(f"{named} does not run: none of its pods is ready", where)
     else:
-        yield ok(f"{name} {version} runs".replace("  ", " "))
+        yield warning(f"{named} is not ready at this moment", f"the job starts once it is: {where}")
+
+
+def _once_ready(subject: Subject, deployment: str) -> Object | None:
+    """Read a controller's Deployment; one that is not ready for a moment is waited for."""
+    end = time.monotonic() + READY_WITHIN_S
+    while True:
+        found = subject.cluster.list_all(
+            resources.DEPLOYMENTS, everywhere=True, fields=f"metadata.name={deployment}"
+        )
+        if not found:
+            return None
+        settled = _is_ready(found[0]) or _is_down_for_long(found[0])
+        if settled or time.monotonic() > end:
+            return found[0]
+        time.sleep(_POLL_S)
+
+
+def _is_ready(deployment: Object) -> bool:
+    return bool((deployment.get("status") or {}).get("readyReplicas"))
+
+
+def _is_down_for_long(deployment: Object) -> bool:
+    """Whether it was switched off, or has not been available for minutes: no restart of a pod."""
+    if (deployment.get("spec") or {}).get("replicas") == 0:
+        return True
+    conditions = reading.conditions(deployment.get("status") or {})
+    since = next((c.since for c in conditions if c.type == "Available" and not c.true), None)
+    now = datetime.datetime.now(datetime.UTC)
+    return since is not None and (now - since).total_seconds() > _DOWN_S
 
 
 def _version(deployment: dict[str, object]) -> str:

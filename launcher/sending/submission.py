@@ -1,5 +1,6 @@
 """Sending a job and what belongs to it: once, whole or not at all."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+_POLL_S = 1.0
 _SHOWN_DIFFERENCES = 3
 
 
@@ -55,8 +57,10 @@ def submit(
     return [created, *_add_companions(cluster, created, companions, dry_run, warn)]
 
 
-def existing(cluster: "Cluster", manifest: Object) -> Object | None:
+def existing(cluster: "Cluster", manifest: Object, *, patience_s: float = 0.0) -> Object | None:
     """Find the very job that a manifest describes, or None if the name is free.
+
+    One that is being deleted is waited for: its workers may save a checkpoint first.
 
     Raises:
         ConflictError: Another job has the name; the message tells the differences.
@@ -66,11 +70,14 @@ def existing(cluster: "Cluster", manifest: Object) -> Object | None:
         there = cluster.get(resources.of(manifest), name)
     except NotFoundError:
         return None
-    if _hash(there) and _hash(there) == _hash(manifest):
-        return there
     kind, namespace = manifest["kind"], there["metadata"].get("namespace")
     if "deletionTimestamp" in there["metadata"]:
-        raise ConflictError(f"{kind} {name!r} is still being deleted; try again in a moment")
+        if patience_s <= 0:
+            raise ConflictError(f"{kind} {name!r} is still being deleted; try again in a moment")
+        time.sleep(_POLL_S)
+        return existing(cluster, manifest, patience_s=patience_s - _POLL_S)
+    if _hash(there) and _hash(there) == _hash(manifest):
+        return there
     found = differences(there.get("spec"), manifest.get("spec"))
     shown = "; ".join(found[:_SHOWN_DIFFERENCES]) or "it was not made by the launcher"
     more = len(found) - _SHOWN_DIFFERENCES

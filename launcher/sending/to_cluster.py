@@ -4,9 +4,13 @@ from typing import Any
 
 from launcher.context import Context
 from launcher.describe.spec import JobSpec
+from launcher.errors import ConflictError
 from launcher.kinds import ClusterKind
 from launcher.sending.options import SendOptions
 from launcher.settings import arguments
+
+_DELETION_S = 30.0
+"""How long an earlier job of that name may take to go."""
 
 
 def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
@@ -22,10 +26,9 @@ def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
     from launcher.sending import submission
 
     cluster = context.cluster()
-    there = submission.existing(cluster, manifests[0])
+    there = submission.existing(cluster, manifests[0], patience_s=_DELETION_S)
     if there is not None:
-        what = "is already there with the same spec; nothing was sent"
-        _report(spec, [there], what, options, context)
+        _report(spec, [there], _already_there(spec, there, options), options, context)
         return _follow(spec, options, context)
     preflight.require(spec, manifests, cluster, context.output, skip=options.skip_checks)
     dry_run = options.dry_run == "server"
@@ -36,6 +39,29 @@ def submit(spec: JobSpec, options: SendOptions, context: Context) -> int:
         return 0
     _report(spec, created, "created", options, context)
     return _follow(spec, options, context)
+
+
+def _already_there(spec: JobSpec, there: dict[str, Any], options: SendOptions) -> str:
+    """Say of the same job that is there how it is.
+
+    Raises:
+        ConflictError: It will not run any more, and nobody waits for how it ended.
+    """
+    assert isinstance(spec.backend, ClusterKind)
+    job, name = spec.backend.read(there), spec.name
+    if job.succeeded:
+        return "is already there and has succeeded; nothing was sent"
+    if not job.failed and not job.cancelled:
+        suspended = ", suspended," if job.suspended and not job.queue else ""
+        return f"is already there{suspended} with the same spec; nothing was sent"
+    how = "has failed" if job.failed else "was cancelled"
+    if options.wait or options.follow:
+        return f"is already there and {how}; nothing was sent"
+    resume = f"go on from its checkpoint: launcher resume {name}; " if job.run else ""
+    raise ConflictError(
+        f"{job.kind} {name!r} is already there and {how} (launcher why {name}); nothing was sent; "
+        f"{resume if spec.kind == 'train' else ''}to start it again: launcher delete {name} first"
+    )
 
 
 def _report(

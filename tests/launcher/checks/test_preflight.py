@@ -1,7 +1,9 @@
 """Preflight: each thing that would go wrong is named, with a way out."""
 
+import datetime
 import io
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from job.contract.configs import RecordsConfig
 from launcher import commands, kinds
 from launcher.api.connection import Cluster
+from launcher.checks import kinds as kinds_check
 from launcher.checks import preflight
 from launcher.checks.result import Result
 from launcher.cli import command_parser
@@ -48,13 +51,19 @@ def named(kind: str, name: str, **more: Any) -> Object:
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
 
 
-def deployment(name: str, image: str, ready: int = 1) -> Object:
+def deployment(name: str, image: str, ready: int = 1, *, down_s: float = 0) -> Object:
+    down = {"type": "Available", "status": "False", "lastTransitionTime": now_ago(down_s)}
     return {
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": name, "namespace": "kubeflow"},
         "spec": {"template": {"spec": {"containers": [{"name": "manager", "image": image}]}}},
-        "status": {"readyReplicas": ready},
+        "status": {"readyReplicas": ready, "conditions": [] if ready else [down]},
     }  # fmt: skip
+
+
+def now_ago(seconds: float) -> str:
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
+    return then.isoformat()
 
 
 def a_job(backend: ClusterKind = kinds.TFJOB, **more: Any) -> JobSpec:
@@ -93,10 +102,28 @@ def test_an_operator_that_is_missing_names_the_alternative(tmp_path: Path) -> No
 
 
 def test_an_operator_that_does_not_run_is_told(ready: Cluster, server: FakeApiServer) -> None:
-    server.put(deployment("training-operator", "kubeflow/training-operator:v1.9.3", ready=0))
+    image = "kubeflow/training-operator:v1.9.3"
+    server.put(deployment("training-operator", image, ready=0, down_s=3600))
     level, text = problem(ready, a_job(), "operator")
     assert level == "failed"
     assert "v1.9.3 does not run" in text
+
+
+def test_an_operator_whose_pod_is_being_replaced_stops_nobody(
+    ready: Cluster, server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for a moment; after that the job is sent, and starts once it is back."""
+    image = "kubeflow/training-operator:v1.9.3"
+    server.put(deployment("training-operator", image, ready=0))
+    back = threading.Timer(1.5, server.put, [deployment("training-operator", image)])
+    back.start()
+    assert {result.level for result in results(ready, a_job())["operator"]} == {"ok"}
+    back.join()
+    monkeypatch.setattr(kinds_check, "READY_WITHIN_S", 0.5)
+    server.put(deployment("training-operator", image, ready=0))
+    level, text = problem(ready, a_job(), "operator")
+    assert level == "warning"
+    assert "is not ready at this moment" in text
 
 
 def _queue(server: FakeApiServer, frameworks: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,49 @@ def test_submitting_twice_is_safe(
     assert "already there with the same spec; nothing was sent" in capsys.readouterr().out
     assert submit(job, "--gpus=16") == 1
     assert "replicas: 1 -> 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("condition", "code", "told"),
+    [
+        ("Succeeded", 0, "is already there and has succeeded; nothing was sent"),
+        ("Failed", 1, "is already there and has failed (launcher why nightly); nothing was sent; "
+                      "go on from its checkpoint: launcher resume nightly; to start it again: "
+                      "launcher delete nightly first"),
+    ],
+)  # fmt: skip
+def test_submitting_again_says_how_the_job_ended(
+    job: list[str],
+    server: FakeApiServer,
+    capsys: pytest.CaptureFixture[str],
+    condition: str,
+    code: int,
+    told: str,
+) -> None:
+    """Nobody believes that a job is on its way that has failed an hour ago."""
+    assert submit(job, "--gpus=8") == 0
+    made = server.object(resources.TFJOBS, "nightly")
+    assert made is not None
+    server.put({**made, "status": {"conditions": [shapes.condition(condition)]}})
+    capsys.readouterr()
+    assert submit(job, "--gpus=8") == code
+    printed = capsys.readouterr()
+    assert told in printed.out + printed.err
+
+
+def test_a_job_that_is_being_deleted_is_waited_for(
+    job: list[str], server: FakeApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`delete` and `submit` again is one breath; the object goes when its workers have saved."""
+    assert submit(job, "--gpus=8") == 0
+    made = server.object(resources.TFJOBS, "nightly")
+    assert made is not None
+    made["metadata"] = {**made["metadata"], "deletionTimestamp": shapes.ago(1)}
+    server.put(made)
+    threading.Timer(1.0, server.remove, [made]).start()
+    capsys.readouterr()
+    assert submit(job, "--gpus=8") == 0
+    assert "tfjob.kubeflow.org/nightly created" in capsys.readouterr().out
 
 
 def test_a_servers_dry_run_keeps_nothing(

@@ -10,38 +10,14 @@ believe to be alone would train in one directory at once.
 All replicas are workers here, the chief is the first of them, whatever the operator calls them.
 """
 
-import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from job import storage
-from job.contract.configs import TrainConfig
 from job.contract.environment import WORKER_PORT
-from job.contract.errors import ClusterNotFormedError, ConfigError, ExitCode
-from job.distributed.rendezvous import exclude_from_proxy, wait_for_peers
+from job.contract.errors import ConfigError
 from job.distributed.tf_config import Membership, parse_tf_config
-from job.process.cores import available_cores
-from job.process.hard_deadline import exit_after
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-_log = logging.getLogger(__name__)
-
-_HEARTBEAT_SHARE = 0.5
-_COLLECTIVE_SHARE = 0.9
-"""Shares of the peer timeout after which a silent peer, and one that is alive but does not take
-part, count as lost: below 1, so that this process has left within that time."""
-_INTER_OP_THREADS = 16
-"""Kernels and all-reduces that TensorFlow may have under way at once, at least. By default it is
-the number of cores; where those are few, the backward pass holds all threads, and no all-reduce
-begins before its end. Over 1 Gbit/s, 2 hid a tenth of a dense exchange and nothing of a planned
-one, 16 a third and a half."""
-_INTER_OP_VARIABLE = "TF_NUM_INTEROP_THREADS"
-_LOST_MEANWHILE = "the workers found each other, but one was lost before all were connected"
 _JOBSET_VARIABLES = ("JOBSET_NAME", "REPLICATED_JOB_NAME", "NUM_WORKERS")
 _INDEX = "JOB_COMPLETION_INDEX"
 _OTHER_LAUNCHERS = (
@@ -169,76 +145,3 @@ def _cluster(member: Membership, source: str) -> Cluster:
         is_chief=member.worker == 0,
         source=source,
     )
-
-
-def connect(cluster: Cluster, config: TrainConfig) -> "tf.distribute.Strategy":
-    """Connect the workers and give the strategy over all their GPUs, or CPUs.
-
-    One process without several GPUs gets TensorFlow's default strategy: `strategy.run` and the
-    replica context's reductions work there as on many replicas, so training has one code path,
-    and nothing opens a port.
-
-    Raises:
-        ClusterNotFormedError: A worker did not come within `config.cluster_timeout_s`.
-        ConfigError: This worker's own port is taken.
-    """
-    # Imported late: reading a cluster needs no TensorFlow. Imported before the peers are waited
-    # for: a worker that has answered should not take seconds more to be there.
-    import tensorflow as tf
-
-    if cluster.num_workers == 1:
-        several = len(tf.config.list_physical_devices("GPU")) > 1
-        return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
-    exclude_from_proxy(cluster.addresses, os.environ)
-    others = ", ".join(cluster.name(worker) for worker in cluster.peers)
-    _log.info("waiting at most %g s for %s", config.cluster_timeout_s, others)
-    wait_for_peers(cluster.addresses, cluster.worker, config.cluster_timeout_s)
-    try:
-        with exit_after(
-            config.cluster_timeout_s,
-            ExitCode.CLUSTER_NOT_FORMED,
-            f"error: {_LOST_MEANWHILE} within {config.cluster_timeout_s:g} s",
-        ):
-            return _multi_worker_strategy(cluster, config)
-    except tf.errors.OpError as error:
-        reason = error.message.splitlines()[0]
-        raise ClusterNotFormedError(f"{_LOST_MEANWHILE}: {reason}") from error
-
-
-def _multi_worker_strategy(cluster: Cluster, config: TrainConfig) -> "tf.distribute.Strategy":
-    import tensorflow as tf
-    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-    from tensorflow.python.eager import context
-
-    if _INTER_OP_VARIABLE not in os.environ:
-        tf.config.threading.set_inter_op_parallelism_threads(
-            max(_INTER_OP_THREADS, available_cores())
-        )
-    # The strategy sets this up itself, without any timeout, unless somebody did before.
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader="/job:worker/replica:0/task:0",
-        cluster_register_timeout_in_ms=int(config.cluster_timeout_s * 1000),
-        heartbeat_timeout_in_ms=int(config.peer_timeout_s * _HEARTBEAT_SHARE * 1000),
-        coordinated_jobs=[
-            coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=cluster.num_workers)
-        ],
-    )
-    # A worker that waits for a bucket to come back still sends heartbeats: it is not lost.
-    waits_s = config.storage_deadline_s if _uses_buckets(config) else 0.0
-    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
-        task_type="worker",
-        task_id=cluster.worker,
-        rpc_layer="grpc",
-    )
-    return tf.distribute.MultiWorkerMirroredStrategy(
-        cluster_resolver=resolver,
-        communication_options=tf.distribute.experimental.CommunicationOptions(
-            timeout_seconds=config.peer_timeout_s * _COLLECTIVE_SHARE + waits_s
-        ),
-    )
-
-
-def _uses_buckets(config: TrainConfig) -> bool:
-    return any(storage.is_remote(path) for path in (config.data, config.run))

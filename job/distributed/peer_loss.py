@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from job.contract.errors import PeerLostError
+from job.distributed import private_api
 from job.distributed.cluster import Cluster
 
 _LOSS_CLASSES = (
@@ -70,7 +71,9 @@ def naming_lost_peers(cluster: Cluster) -> Iterator[None]:
 
 def describe_loss(error: tf.errors.OpError, cluster: Cluster) -> str:
     """Say which worker is lost, from the error's own text and by asking all of them."""
-    silent = [worker for worker in cluster.peers if not _answers(worker)]
+    silent = [
+        worker for worker in cluster.peers if not private_api.answers(worker, _HEALTH_CHECK_S)
+    ]
     named = _named(error.message, cluster)
     if named is None and silent:
         named = silent[0]
@@ -91,18 +94,6 @@ def _named(text: str, cluster: Cluster) -> int | None:
         if int(task) in cluster.peers:
             return int(task)
     return 0 if _HEARTBEAT_TO_CHIEF in text else None
-
-
-def _answers(worker: int) -> bool:
-    from tensorflow.python.eager import context
-
-    try:
-        context.context().check_collective_ops_peer_health(
-            f"/job:worker/replica:0/task:{worker}", timeout_in_ms=int(_HEALTH_CHECK_S * 1000)
-        )
-    except tf.errors.OpError:
-        return False
-    return True
 
 
 def _reason(error: tf.errors.OpError) -> str:

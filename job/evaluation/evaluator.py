@@ -3,6 +3,7 @@
 import datetime
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +15,9 @@ from job.contract.configs import EvaluateConfig, to_dict
 from job.dataset import batches as input_pipeline
 from job.dataset.batches import Batch
 from job.dataset.description import Dataset, load_dataset
-from job.distributed.cluster import SINGLE, connect
+from job.distributed import devices
+from job.distributed.cluster import SINGLE
+from job.distributed.strategy import connect
 from job.evaluation import report
 from job.evaluation.counts import Tally, count
 from job.evaluation.metrics import judge, most_confused
@@ -46,7 +49,7 @@ def evaluate(config: EvaluateConfig) -> None:
     run = load_run(config.run)
     check_classes(run, dataset)
     # All GPUs of this machine and no other: evaluation is short, and none of a cluster's workers.
-    strategy = connect(SINGLE, run.config)
+    strategy = connect(SINGLE, run.config, devices.prepare(os.environ))
     trained = load_trained_model(run, config.checkpoint, strategy)
     chosen = precision.choose(config.precision)
     started = time.monotonic()

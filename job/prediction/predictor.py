@@ -8,6 +8,7 @@ parts there writes summary.json.
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from job import storage
@@ -16,6 +17,7 @@ from job.contract.configs import PredictConfig
 from job.contract.errors import ConfigError, DataError
 from job.contract.schema import Scalar
 from job.contract.wording import many
+from job.distributed import devices
 from job.prediction import listing_sources, runtime
 from job.prediction.gallery import write_gallery
 from job.prediction.image_reader import ImageReader
@@ -48,6 +50,7 @@ def predict(config: PredictConfig) -> None:
         InputMissingError: No model, or no images.
         PreemptedError: SIGTERM; what was finished is committed.
     """
+    devices.prepare(os.environ)
     facts = read_facts(config.model)
     _check_output(config.output)
     find = functools.partial(listing_sources.find, path_column=config.path_column)

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from job import storage
 from job.contract import layout
 from job.contract.configs import TrainConfig
-from job.contract.environment import GPUS_PER_WORKER, WORKER_PORT
+from job.contract.environment import WORKER_PORT
 from job.contract.errors import ConfigError, ExitCode, InputMissingError, JobError
 from job.dataset.description import load_dataset
-from job.distributed import gpu_facts, rendezvous
+from job.distributed import devices, gpu_facts, rendezvous
 from job.process.hard_deadline import exit_after
 from job.run import lease
 
@@ -84,14 +84,8 @@ def _port(_: TrainConfig) -> str:
     return f"port {WORKER_PORT} can be opened for the other workers{both}"
 
 
-def asked_gpus() -> int:
-    """Read how many GPUs the launcher asked for: 0 if none, or if no launcher did."""
-    text = os.environ.get(GPUS_PER_WORKER, "0")
-    return int(text) if text.isdecimal() else 0
-
-
 def _driver(_: TrainConfig) -> str:
-    asked = asked_gpus()
+    asked = devices.asked_gpus(os.environ)
     if not asked:
         return ""
     driver = gpu_facts.read_driver()
@@ -102,7 +96,7 @@ def _driver(_: TrainConfig) -> str:
 
 
 def _libraries(_: TrainConfig) -> str:
-    asked = asked_gpus()
+    asked = devices.asked_gpus(os.environ)
     if not asked:
         return ""
     import tensorflow as tf
@@ -120,7 +114,7 @@ def _libraries(_: TrainConfig) -> str:
 
 def _gpus() -> list[str]:
     """Name the GPUs that TensorFlow sees, if any were asked for."""
-    if not asked_gpus():
+    if not devices.asked_gpus(os.environ):
         return []
     import tensorflow as tf
 
@@ -145,7 +139,7 @@ def _exchange(_: TrainConfig) -> str:
 def _shared_memory(_: TrainConfig) -> str:
     free, whole = gpu_facts.shared_memory_bytes()
     text = f"shared memory: {free / 2**30:.2f} of {whole / 2**30:.2f} GiB of /dev/shm free"
-    if asked_gpus() > 1 and free < _LEAST_SHARED_BYTES:
+    if devices.asked_gpus(os.environ) > 1 and free < _LEAST_SHARED_BYTES:
         raise ConfigError(f"{text}: too little for NCCL; raise --shm")
     return text
 

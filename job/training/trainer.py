@@ -20,12 +20,13 @@ from job.contract.errors import DivergedError, PreemptedError
 from job.contract.wording import many
 from job.dataset import batches as input_pipeline
 from job.dataset.description import Dataset, load_dataset
-from job.distributed import cluster as cluster_module
-from job.distributed.cluster import Cluster
+from job.distributed import devices
+from job.distributed.cluster import Cluster, read_cluster
 from job.distributed.peer_loss import naming_lost_peers
 from job.distributed.plan_for_run import known_link, plan_run
 from job.distributed.plan_table import plan_table
 from job.distributed.same_run import agree, from_chief, same_precision
+from job.distributed.strategy import connect
 from job.evaluation import passes
 from job.model.pretrained import load_weights
 from job.model.vgg19 import VGG19
@@ -53,14 +54,15 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
         PeerLostError: Another worker died or stalled.
         JobError: Bad settings, data or storage; see `job/contract/errors.py`.
     """
-    cluster = cluster_module.read_cluster(environ)
+    computing_on = devices.prepare(environ)
+    cluster = read_cluster(environ)
     dataset = load_dataset(config.data)
     with ExitStack() as stack:
         lease = None
         if cluster.is_chief:
             submission = submission_id(environ, cluster.addresses)
             lease = stack.enter_context(take(config.run, submission, take_over=config.take_over))
-        strategy = cluster_module.connect(cluster, config)
+        strategy = connect(cluster, config, computing_on)
         config.check_replicas(strategy.num_replicas_in_sync)
         stop = stack.enter_context(StopRequest())
         stack.enter_context(naming_lost_peers(cluster))

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from job.contract.configs import ScalingConfig, TrainConfig
-from job.distributed import cluster as cluster_module
+from job.distributed.cluster import read_cluster
 from job.distributed.exchange_plan import Link, Plan, plan_exchange
 from job.distributed.scaling_table import predict
+from job.distributed.strategy import connect
 from job.model.shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
@@ -38,7 +39,7 @@ HEADER = ("exchange", "alone s", "after s", "free s", "predicted s", "predicted/
 def measure(rounds: int, batch: int) -> dict[str, Any]:
     """What each worker does: all variants by turns; medians in seconds."""
     config = TrainConfig(data="unused", run="unused", peer_timeout_s=300.0)
-    strategy = cluster_module.connect(cluster_module.read_cluster(os.environ), config)
+    strategy = connect(read_cluster(os.environ), config, ("CPU:0",))
     from job.distributed.exchange import measure_link
 
     link = measure_link(strategy)

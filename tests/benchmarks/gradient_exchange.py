@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 
 from job.contract.configs import TrainConfig
-from job.distributed import cluster as cluster_module
+from job.distributed.cluster import read_cluster
 from job.distributed.exchange_plan import Plan, factor_sizes, is_fully_connected, plan_exchange
+from job.distributed.strategy import connect
 from job.model.shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.shaped_network import shaped_network, why_not
@@ -49,7 +50,7 @@ HEADER = (
 def measure(rounds: int) -> dict[str, Any]:
     """What each worker does: all variants by turns, timed, with their bytes counted."""
     config = TrainConfig(data="unused", run="unused", peer_timeout_s=300.0)
-    strategy = cluster_module.connect(cluster_module.read_cluster(os.environ), config)
+    strategy = connect(read_cluster(os.environ), config, ("CPU:0",))
     from job.distributed.exchange import measure_link
 
     link = measure_link(strategy)

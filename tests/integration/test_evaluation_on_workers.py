@@ -18,7 +18,8 @@ def evaluate_in_worker(data: str, replicas: int = 1) -> tuple[np.ndarray, list[i
 
     from job.contract.configs import TrainConfig
     from job.dataset.description import load_dataset
-    from job.distributed.cluster import connect, read_cluster
+    from job.distributed.cluster import read_cluster
+    from job.distributed.strategy import connect
     from job.evaluation.passes import evaluate_together
     from job.model import precision
     from tests.job.trained_run import make_network
@@ -33,7 +34,7 @@ def evaluate_in_worker(data: str, replicas: int = 1) -> tuple[np.ndarray, list[i
         tf.config.set_logical_device_configuration(device, parts)
         strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
     else:
-        strategy = connect(cluster, config)
+        strategy = connect(cluster, config, ("CPU:0",))
     dataset = load_dataset(data)
     with strategy.scope():
         network = make_network(config, dataset, seed=1)

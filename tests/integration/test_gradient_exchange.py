@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from job.contract.configs import TrainConfig
-from job.distributed import cluster as cluster_module
+from job.distributed.cluster import read_cluster
 from job.distributed.exchange_plan import (
     DEFAULT_PRODUCT_GFLOPS,
     MODES,
@@ -15,6 +15,7 @@ from job.distributed.exchange_plan import (
     is_fully_connected,
     plan_exchange,
 )
+from job.distributed.strategy import connect
 from job.model.shapes import layer_shapes
 from tests.multiprocess import call_in_workers
 from tests.socket_bytes import sent_bytes
@@ -33,8 +34,8 @@ Numbers = dict[str, np.ndarray]
 def work() -> dict[str, Any]:
     """What each of the two processes does; the tests below look at what it returns."""
     config = TrainConfig(data="unused", run="unused")
-    cluster = cluster_module.read_cluster(os.environ)
-    strategy = cluster_module.connect(cluster, config)
+    cluster = read_cluster(os.environ)
+    strategy = connect(cluster, config, ("CPU:0",))
     from job.distributed.exchange import measure_link
 
     workers = [known_numbers(worker) for worker in range(cluster.num_workers)]

@@ -11,7 +11,8 @@ import pytest
 
 from job.contract.configs import TrainConfig
 from job.contract.errors import JobError
-from job.distributed import cluster as cluster_module
+from job.distributed.cluster import read_cluster
+from job.distributed.strategy import connect
 from tests.multiprocess import Worker, free_ports, start_workers, wait_for_all
 
 PEER_TIMEOUT_S = 8.0
@@ -26,8 +27,8 @@ def step_until_a_peer_is_lost(cluster_timeout_s: float) -> None:
         cluster_timeout_s=cluster_timeout_s,
     )
     try:
-        cluster = cluster_module.read_cluster(os.environ)
-        strategy = cluster_module.connect(cluster, config)
+        cluster = read_cluster(os.environ)
+        strategy = connect(cluster, config, ("CPU:0",))
         _step_for_ever(strategy, cluster)
     except JobError as error:
         print(f"{type(error).__name__}: {error}", flush=True)

@@ -41,6 +41,8 @@ EXTRAS = {
     # Beside `job` on machines without GPUs: predictions in int8, and the export of such models.
     "openvino": ["openvino>=2026.1"],
     "int8": ["openvino>=2026.1", "nncf>=3.1"],
+    # Beside `job`: a model behind HTTP.
+    "serve": ["aiohttp>=3.12"],
     # No TensorFlow: what a person needs to submit jobs and to watch them.
     "launcher": [*STORAGE, "kubernetes>=33"],
     # TensorBoard without TensorFlow, reading gs:// through fsspec.
@@ -62,7 +64,7 @@ EXTRAS = {
 }
 EXTRAS["all"] = [
     requirement
-    for name in ("job", "int8", "launcher", "tensorboard", "test")
+    for name in ("job", "int8", "serve", "launcher", "tensorboard", "test")
     for requirement in EXTRAS[name]
 ]
 

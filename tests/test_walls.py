@@ -21,7 +21,7 @@ TOP = Path(__file__).parents[1]
 
 ROOMS = (
     "contract", "storage", "process", "images", "dataset", "making", "run", "model", "distributed",
-    "evaluation", "training", "serving", "prediction", "downloads",
+    "evaluation", "training", "serving", "prediction", "online", "downloads",
 )  # fmt: skip
 STRANGERS = {("run", "making")}
 """Rooms that do not depend on each other, though one stands after the other."""

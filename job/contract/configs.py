@@ -7,6 +7,7 @@ are required. The trainer's, by far the largest, has a file of its own
 """
 
 import dataclasses
+import re
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
@@ -283,6 +284,54 @@ class PredictConfig:
             )
         if self.parts:
             part_ranges.parse(self.parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """Settings of `python -m job.serve`."""
+
+    model: str = option(MISSING, f"Model directory written by job.export; {PATH_FORMS}.")
+    name: str = option("food", "Name of the model in the paths of requests.")
+    host: str = option(
+        "127.0.0.1", "Address to listen on; 0.0.0.0 is every one of this machine.", group="server"
+    )
+    port: int = option(8501, "Port; 0 takes a free one.", group="server", low=0, high=65_535)
+    max_request_mb: int = option(
+        32, "Largest request.", group="limits", unit="MiB", low=1, high=256
+    )
+    request_timeout_s: float = option(
+        30.0, "Time that a client has to send a request.", group="limits", unit="s", low=0.1
+    )
+    max_waiting: int = option(
+        256, "Images that wait at most; more are refused.", group="limits", unit="images", low=1
+    )
+    max_batch: int = option(16, "Images scored at once.", group="speed", unit="images", low=1)
+    precision: str = option(
+        "auto",
+        "Arithmetic of the network; auto measures what is fast here.",
+        group="speed",
+        choices=PRECISIONS,
+    )
+    runtime: str = option(
+        "auto",
+        "What computes the network; auto takes the faster one here, openvino is int8 on CPUs.",
+        group="speed",
+        choices=("auto", "tensorflow", "openvino"),
+    )
+    look_every_s: float = option(
+        30.0, "How often to look for a new version of the model.", unit="s", low=0.1
+    )
+    drain_s: float = option(
+        5.0, "How long to go on answering after SIGTERM.", unit="s", low=0.0, high=300.0
+    )
+    storage_deadline_s: float = storage_deadline()
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,63}", self.name):
+            raise ConfigError(
+                f"name {self.name!r} must be letters, digits, dots and dashes, at most 63"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

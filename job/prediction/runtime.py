@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -29,23 +30,38 @@ _log = logging.getLogger(__name__)
 _INT8 = Arithmetic(runtime="openvino", precision="int8")
 
 
+class Wanted(Protocol):
+    """What the settings of a prediction or of a server say about its arithmetic."""
+
+    @property
+    def model(self) -> str:
+        """The model directory."""
+
+    @property
+    def runtime(self) -> str:
+        """auto, tensorflow or openvino."""
+
+    @property
+    def precision(self) -> str:
+        """auto, or the name of an arithmetic."""
+
+
 def load(folder: str, facts: ModelFacts, config: PredictConfig) -> PredictModel:
     """Load a model with what the prediction computes in, chosen now or by an earlier task.
 
     Raises:
         ConfigError: The runtime that was asked for cannot run this model here.
     """
-    _check(config, facts)
     noted = _noted(config.output)
     if noted is not None:
         _log.info("%s, as this prediction was begun", noted)
-        return _load(folder, facts, config, noted)
-    model = _chosen(folder, facts, config)
+        return _load(folder, facts, config.tta, noted)
+    model = choose(folder, facts, config, config.tta)
     agreed = _note(config.output, model.arithmetic)
-    return model if agreed == model.arithmetic else _load(folder, facts, config, agreed)
+    return model if agreed == model.arithmetic else _load(folder, facts, config.tta, agreed)
 
 
-def _check(config: PredictConfig, facts: ModelFacts) -> None:
+def _check(config: Wanted, facts: ModelFacts) -> None:
     if config.runtime != "openvino":
         return
     if config.precision != "auto":
@@ -60,19 +76,24 @@ def _check(config: PredictConfig, facts: ModelFacts) -> None:
         )
 
 
-def _chosen(folder: str, facts: ModelFacts, config: PredictConfig) -> PredictModel:
-    """Take what was asked for, or what this machine is faster with."""
+def choose(folder: str, facts: ModelFacts, config: Wanted, tta: str = "none") -> PredictModel:
+    """Load a model with what was asked for, or with what this machine is faster with.
+
+    Raises:
+        ConfigError: The runtime that was asked for cannot run this model here.
+    """
+    _check(config, facts)
     if config.runtime == "openvino":
-        return _load(folder, facts, config, _INT8)
+        return _load(folder, facts, tta, _INT8)
     own = Arithmetic(runtime="tensorflow", precision=precision.choose(config.precision).name)
-    model = _load(folder, facts, config, own)
+    model = _load(folder, facts, tta, own)
     if config.runtime == "tensorflow" or config.precision != "auto" or facts.int8 is None:
         return model
     why_not = _why_not_int8(facts)
     if why_not:
         _log.info("%s; int8 is not used: %s", own, why_not)
         return model
-    other = _load(folder, facts, config, _INT8)
+    other = _load(folder, facts, tta, _INT8)
     own_s, int8_s = _seconds(model, other)
     _log.info(
         "%d images take %.0f ms in %s and %.0f ms in %s",
@@ -93,15 +114,13 @@ def _why_not_int8(facts: ModelFacts) -> str:
     return "" if has_fast_int8() else "this processor has neither VNNI nor AMX"
 
 
-def _load(
-    folder: str, facts: ModelFacts, config: PredictConfig, arithmetic: Arithmetic
-) -> PredictModel:
+def _load(folder: str, facts: ModelFacts, tta: str, arithmetic: Arithmetic) -> PredictModel:
     if arithmetic.runtime == "openvino" and importlib.util.find_spec("openvino") is None:
         raise ConfigError(
             "runtime openvino needs the package openvino, which is not installed; pip install "
             "'food101-vgg19[openvino]', or give --runtime=tensorflow and another --output"
         )
-    return PredictModel(folder, facts, config.tta, arithmetic)
+    return PredictModel(folder, facts, tta, arithmetic)
 
 
 def _seconds(*models: PredictModel) -> list[float]:

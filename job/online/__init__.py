@@ -1,0 +1,1 @@
+"""Requests to answers: an exported model behind HTTP, one process, batches made as they come."""

@@ -90,7 +90,7 @@ def room(subject: Subject) -> Iterator[Result]:
     if job is None:
         return
     try:
-        found = capacity.look(subject.cluster)
+        found = capacity.look(subject.cluster, lambda node: suits(node, job))
     except DeniedError as error:
         yield unknown(f"whether it fits cannot be seen: {str(error).partition('; ')[0]}")
         return

@@ -4,12 +4,14 @@ import dataclasses
 import getpass
 import hashlib
 import json
+import os
 import subprocess
 from typing import Any
 
 import launcher
 from launcher.describe.spec import Provenance
 from launcher.settings.fields import FIELDS, Settings
+from launcher.settings.file import find
 
 _GIT_TIMEOUT_S = 2
 _WHERE = ("context", "namespace", "kubeconfig")
@@ -45,7 +47,7 @@ def describe(settings: Settings) -> Provenance:
     """Collect what goes into a job's annotations for people to find their way back."""
     return Provenance(
         launcher_version=launcher.__version__,
-        git_revision=git_revision(),
+        git_revision=_own_revision(),
         submitted_by=_user(),
         settings_json=_settings_json(settings),
     )
@@ -59,11 +61,34 @@ def _user() -> str:
         return ""
 
 
-def git_revision(folder: str = ".") -> str:
+def _own_revision() -> str:
+    """Give the revision of the user's project, else of the product's checkout; or nothing.
+
+    The project is the checkout that has the settings file in it. Whatever other repository
+    somebody stands in has nothing to do with the job.
+    """
+    here, product = checkout("."), os.path.dirname(os.path.dirname(launcher.__file__))
+    settings_file = find(None, os.environ)
+    in_project = here and settings_file and os.path.realpath(settings_file).startswith(f"{here}/")
+    if in_project or here == os.path.realpath(product):
+        return git_revision(here)
+    return git_revision(product) if checkout(product) == os.path.realpath(product) else ""
+
+
+def checkout(folder: str) -> str:
+    """Give the top of the git checkout that a folder is in; empty if it is in none."""
+    return _git(folder, "rev-parse", "--show-toplevel")
+
+
+def git_revision(folder: str) -> str:
     """Give the commit of a checkout, with `-dirty` if files differ; or nothing."""
+    return _git(folder, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def _git(folder: str, *words: str) -> str:
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            ["git", *words],
             cwd=folder,
             capture_output=True,
             text=True,

@@ -16,6 +16,8 @@ COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 VERSION = "app.kubernetes.io/version"
 QUEUE = "kueue.x-k8s.io/queue-name"
+WORKLOAD_OF = "kueue.x-k8s.io/job-uid"
+"""By which Kueue marks its Workload with the uid of the object that it is for."""
 QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
 
 # Annotations

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from launcher import kinds
@@ -27,18 +27,45 @@ _AUTOSCALER_MARKS = (
 """Labels of nodes that come from a pool which may grow."""
 
 
-def look(cluster: "Cluster") -> Capacity:
-    """Look at the nodes and at all pods that may be seen: everybody's, or the namespace's own.
+_PRESENT = "status.phase!=Succeeded,status.phase!=Failed"
+"""Selects pods that take something of their node."""
+_NODE_BY_NODE = 16
+"""Of so few nodes the pods are asked for one by one, in a cluster that may have thousands."""
+
+
+def look(cluster: "Cluster", matters: Callable[[Node], bool] | None = None) -> Capacity:
+    """Look at the nodes, and at the pods on them that may be seen: everybody's, or one's own.
+
+    Args:
+        cluster: Where to look.
+        matters: Tells the nodes of which it is wanted how much is free; None is all of them.
 
     Raises:
         DeniedError: The nodes may not be seen.
     """
-    nodes = start(cluster.list_all, resources.NODES)
+    nodes = cluster.list_all(resources.NODES)
+    wanted = nodes if matters is None else [item for item in nodes if matters(_node(item, {}))]
     try:
-        pods, hidden = cluster.list_all(resources.PODS, everywhere=True), False
+        pods, hidden = _pods_on(cluster, wanted, len(nodes), everywhere=True), False
     except DeniedError:
-        pods, hidden = cluster.list_all(resources.PODS), True
-    return dataclasses.replace(read(nodes.result(), pods), others_hidden=hidden)
+        pods, hidden = _pods_on(cluster, wanted, len(nodes), everywhere=False), True
+    return dataclasses.replace(read(nodes, pods), others_hidden=hidden)
+
+
+def _pods_on(
+    cluster: "Cluster", wanted: list[Object], of_nodes: int, *, everywhere: bool
+) -> list[Object]:
+    """List the pods on some nodes, by as few objects as that takes."""
+    if len(wanted) > _NODE_BY_NODE or len(wanted) == of_nodes:
+        return cluster.list_all(resources.PODS, fields=_PRESENT, everywhere=everywhere)
+    reads = [
+        start(
+            cluster.list_all, resources.PODS, everywhere=everywhere,
+            fields=f"spec.nodeName={item['metadata']['name']},{_PRESENT}",
+        )
+        for item in wanted
+    ]  # fmt: skip
+    return [pod for read in reads for pod in read.result()]
 
 
 def read(nodes: list[Object], pods: list[Object]) -> Capacity:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.api import resources
 from launcher.errors import LauncherError, NotFoundError
+from launcher.manifests import labels
 from launcher.observe import reading
 from launcher.observe.state import Job, Queue, Workload
 
@@ -46,7 +47,7 @@ def look(cluster: "Cluster", job: Job) -> Look:
 
 def _workload_of(cluster: "Cluster", job: Job) -> dict[str, Any] | None:
     try:
-        items = cluster.list_all(resources.WORKLOADS)
+        items = cluster.list_all(resources.WORKLOADS, labels=f"{labels.WORKLOAD_OF}={job.uid}")
     except NotFoundError:
         return None
     for item in items:

@@ -241,6 +241,7 @@ def workload(*conditions: Object, active: bool = True) -> Object:
         "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "Workload",
         "metadata": {
             "name": "jobset-mnist-5fcd2", "namespace": "team",
+            "labels": {labels.WORKLOAD_OF: "job-uid"},
             "ownerReferences": [{"kind": "JobSet", "name": NAME, "uid": "job-uid"}],
         },
         "spec": {"queueName": "research", "active": active},

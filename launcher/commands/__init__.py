@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from launcher.context import Context
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("run a job", ("submit", "render", "diff")),
+    ("run a job", ("submit", "sweep", "render", "diff")),
     ("follow a job", ("list", "runs", "status", "why", "logs", "wait", "top")),
     ("change a job", ("suspend", "unsuspend", "resume", "cancel", "delete")),
     ("data and models", ("make-tfrecords", "evaluate", "export", "predict", "tensorboard")),

@@ -223,6 +223,27 @@ def add_flags(parser: argparse._ActionsContainer, *names: str) -> None:
         )
 
 
+def as_flags(args: argparse.Namespace, *, leave_out: tuple[str, ...] = ()) -> list[str]:
+    """Write down again which settings were typed, for another command of the launcher."""
+    flags = [
+        f"--{name}={given}" for name in ("profile", "settings") if (given := _given(args, name))
+    ]
+    for name, field in FIELDS.items():
+        given = _given(args, name)
+        if given is None or name in leave_out:
+            continue
+        flag = _flag(field)
+        if isinstance(given, bool):
+            flags.append(flag if given else flag.replace("--", "--no-", 1))
+        else:
+            flags += [f"{flag}={each}" for each in (given if isinstance(given, list) else [given])]
+    return flags + [f"--set={override}" for override in getattr(args, "overrides", [])]
+
+
+def _given(args: argparse.Namespace, name: str) -> Any:
+    return getattr(args, name, None)
+
+
 def _help_with_default(field: dataclasses.Field[Any]) -> str:
     text = str(field.metadata["help"])
     if "Mapping" in str(field.type):

@@ -46,12 +46,14 @@ FROM packages AS packages-job
 RUN apt-get update -qq && apt-get install -qq --no-install-recommends binutils >/dev/null
 ARG TENSORFLOW=tensorflow-cpu
 # The extra names the right requirement: the two distributions of TensorFlow exclude each other.
+# OpenVINO predicts in int8, on CPUs alone.
 RUN case "$TENSORFLOW" in \
-      tensorflow-cpu) extra=job ;; \
-      "tensorflow[and-cuda]") extra=job-gpu ;; \
+      tensorflow-cpu) extras="job serve openvino" ;; \
+      "tensorflow[and-cuda]") extras="job-gpu serve" ;; \
       *) echo "TENSORFLOW must be tensorflow-cpu or tensorflow[and-cuda], not $TENSORFLOW" >&2; exit 2 ;; \
     esac \
-    && python -c "from setup import EXTRAS; print(*EXTRAS['$extra'], sep='\n')" >wanted.txt \
+    && python -c "from setup import EXTRAS; [print(*EXTRAS[extra], sep='\n') for extra in '$extras'.split()]" \
+      >wanted.txt \
     && python -m pip --python /opt/venv/bin/python install -c constraints.txt -r wanted.txt
 # What only compiling, testing and debugging need: 0.7 GB, TensorFlow's C++ headers and symbols above all.
 RUN cd /opt/venv/lib/python3*/site-packages \

@@ -29,6 +29,7 @@ STRANGERS = {("run", "making")}
 FOR_LAUNCHER = (
     "job.contract", "job.storage",
     "job.model.shapes", "job.distributed.exchange_plan", "job.distributed.exchange_bundles",
+    "job.distributed.machines", "job.distributed.plan_table",
     "job.training.schedule", "job.prediction.listing", "job.prediction.listing_sources",
     "job.prediction.parts", "job.process.cores", "job.process.children",
     "job.process.attempt_record",

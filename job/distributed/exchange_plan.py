@@ -7,6 +7,10 @@ A dense gradient of S bytes costs each of n replicas 2 (n-1)/n S bytes in a ring
 gradient of a fully connected layer is a product of two small factors, inputs [batch, in] and
 deltas [batch, out]; gathering those costs (n-1) batch (in + out) numbers and a larger product.
 (Sufficient factor broadcasting: Xie et al. 2015; choosing per layer: Zhang et al., Poseidon, 2017.)
+
+Replicas of one worker are linked by NVLink or PCIe, workers by a network. Both exchanges go round
+one ring that visits worker after worker, as NCCL's do: every byte passes every link, so the slowest
+one sets the pace, and latencies add up: one for each worker on the network, the others within.
 """
 
 import dataclasses
@@ -22,6 +26,8 @@ Shape = tuple[int, ...]
 MODES = ("auto", "dense", "bfloat16", "factors")
 HOP_LATENCY_S = 0.0002
 """Cost of one message between two workers that does not depend on its size."""
+LOCAL_HOP_LATENCY_S = 0.00001
+"""The same between two GPUs of one worker."""
 GATHERS_PER_EXCHANGE = 2
 """`all_gather` first gathers the shapes, then the numbers."""
 FLOAT32_LAYERS = ("fc8",)
@@ -40,11 +46,29 @@ class Link:
         network_gbps: What a worker sends to a neighbour, in Gbit/s.
         product_gflops: Speed of the factors' product, in GFLOP/s.
         hop_latency_s: Cost of one message between two workers whatever its size, in seconds.
+        local_gbps: What a replica sends to a neighbour in its own worker, in Gbit/s; 0 if nobody
+            knows: it then counts as the network.
+        local_hop_latency_s: Cost of such a message whatever its size, in seconds.
     """
 
     network_gbps: float
     product_gflops: float = DEFAULT_PRODUCT_GFLOPS
     hop_latency_s: float = HOP_LATENCY_S
+    local_gbps: float = 0.0
+    local_hop_latency_s: float = LOCAL_HOP_LATENCY_S
+
+    def gbps(self, workers: int) -> float:
+        """Give the bandwidth of the slowest link of a ring over that many workers."""
+        if not self.local_gbps:
+            return self.network_gbps
+        return self.local_gbps if workers == 1 else min(self.network_gbps, self.local_gbps)
+
+    def round_s(self, replicas: int, workers: int) -> float:
+        """Give the latencies of one way round the ring, in seconds."""
+        if not self.local_gbps:
+            return (replicas - 1) * self.hop_latency_s
+        within = (replicas - workers) * self.local_hop_latency_s
+        return (workers - 1) * self.hop_latency_s + within
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,7 @@ class Plan:
 
     mode: str
     replicas: int
+    workers: int
     per_replica_batch: int
     link: Link
     wire_bytes: int
@@ -103,7 +128,11 @@ class Plan:
         """What a dense float32 exchange of everything would cost."""
         all_dense = (dataclasses.replace(v, method=Method.DENSE) for v in self.variables)
         return sum((v.dense for v in self.variables), Cost()) + _latency(
-            self.link, self.replicas, len(bundle(all_dense, bundle_bytes(self.replicas))), gathers=0
+            self.link,
+            self.replicas,
+            self.workers,
+            len(bundle(all_dense, bundle_bytes(self.replicas))),
+            gathers=0,
         )
 
     @cached_property
@@ -111,7 +140,7 @@ class Plan:
         """What this plan costs."""
         gathers = GATHERS_PER_EXCHANGE if self.factor_names else 0
         return sum((v.planned for v in self.variables), Cost()) + _latency(
-            self.link, self.replicas, len(self.bundles), gathers
+            self.link, self.replicas, self.workers, len(self.bundles), gathers
         )
 
 
@@ -125,6 +154,8 @@ def plan_exchange(
     product_gflops: float = DEFAULT_PRODUCT_GFLOPS,
     compute_dtype: str = "float32",
     hop_latency_s: float = HOP_LATENCY_S,
+    workers: int = 0,
+    local_gbps: float = 0.0,
 ) -> Plan:
     """Choose for each variable how its gradient travels.
 
@@ -142,6 +173,8 @@ def plan_exchange(
         product_gflops: Speed of a matrix product, in GFLOP/s.
         compute_dtype: Type of the network's activations.
         hop_latency_s: Cost of one message between two workers whatever its size, in seconds.
+        workers: Workers that share the replicas evenly; 0: each replica is one.
+        local_gbps: What a replica can send within its worker, in Gbit/s; 0 if nobody knows.
 
     Raises:
         ValueError: An unknown mode, or a number that is not positive.
@@ -155,12 +188,14 @@ def plan_exchange(
             f"{network_gbps:g} Gbit/s, {product_gflops:g} GFLOP/s"
         )
     half = mode == "bfloat16" or (mode == "auto" and compute_dtype == "bfloat16")
-    link = Link(network_gbps, product_gflops, hop_latency_s)
-    planner = _Planner(mode, per_replica_batch, replicas, link, 2 if half else 4)
+    link = Link(network_gbps, product_gflops, hop_latency_s, local_gbps)
+    workers = workers or replicas
+    planner = _Planner(mode, per_replica_batch, replicas, workers, link, 2 if half else 4)
     variables = planner.variables(shapes)
     return Plan(
         mode=mode,
         replicas=replicas,
+        workers=workers,
         per_replica_batch=per_replica_batch,
         link=link,
         wire_bytes=planner.wire_bytes,
@@ -189,6 +224,7 @@ class _Planner:
     mode: str
     batch: int
     replicas: int
+    workers: int
     link: Link
     wire_bytes: int
 
@@ -218,7 +254,8 @@ class _Planner:
 
     def _worth_a_gather(self, shapes: Mapping[str, Shape], factors: Iterable[str]) -> bool:
         gain = sum(self._gain(shapes[name]) for name in factors)
-        return gain > _latency(self.link, self.replicas, 0, GATHERS_PER_EXCHANGE).seconds
+        gather = _latency(self.link, self.replicas, self.workers, 0, GATHERS_PER_EXCHANGE)
+        return gain > gather.seconds
 
     def _variable(self, name: str, shape: Shape, method: Method) -> VariablePlan:
         dense = self._cost(shape, Method.DENSE)
@@ -235,10 +272,9 @@ class _Planner:
         else:
             number = 2 if method is Method.BFLOAT16 else 4
             sent = 2 * others / self.replicas * math.prod(shape) * number
-        seconds = sent * 8 / (self.link.network_gbps * 1e9)
+        seconds = sent * 8 / (self.link.gbps(self.workers) * 1e9)
         return Cost(sent, seconds + flops / (self.link.product_gflops * 1e9))
 
 
-def _latency(link: Link, replicas: int, reductions: int, gathers: int) -> Cost:
-    hops = (replicas - 1) * (2 * reductions + gathers)
-    return Cost(seconds=hops * link.hop_latency_s)
+def _latency(link: Link, replicas: int, workers: int, reductions: int, gathers: int) -> Cost:
+    return Cost(seconds=link.round_s(replicas, workers) * (2 * reductions + gathers))

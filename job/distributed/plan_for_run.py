@@ -1,5 +1,6 @@
 """What a run's gradient exchange is planned from: its settings, its network, the last attempt."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -10,9 +11,15 @@ from job.distributed.exchange import measure_link
 from job.distributed.exchange_plan import DEFAULT_NETWORK_GBPS, Link, Plan, Shape, plan_exchange
 from job.model.shapes import DOWNSAMPLING, FC6_WINDOW
 
+LEAST_LOCAL_GBPS = 100.0
+"""What GPUs of one machine send each other at least, over PCIe."""
+
 
 def known_link(
-    config: TrainConfig, strategy: tf.distribute.Strategy, kept: Mapping[str, float]
+    config: TrainConfig,
+    strategy: tf.distribute.Strategy,
+    kept: Mapping[str, float],
+    workers: int,
 ) -> Link:
     """Give what the plan is made from: given, else kept from the last attempt, else measured.
 
@@ -23,13 +30,22 @@ def known_link(
         config: Of the run.
         strategy: Connects the workers; all must call this.
         kept: State of the checkpoint that training goes on from.
+        workers: Workers that share the replicas evenly.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return Link(config.network_gbps or DEFAULT_NETWORK_GBPS)
-    if kept.get("replicas") == replicas:
-        return Link(config.network_gbps or kept["network_gbps"], kept["product_gflops"])
-    return measure_link(strategy, config.network_gbps)
+    # What links the devices of one worker is no network that anybody could have named.
+    given = config.network_gbps if workers > 1 else 0.0
+    if kept.get("replicas") == replicas and kept.get("workers", replicas) == workers:
+        link = Link(given or kept["network_gbps"], kept["product_gflops"])
+    else:
+        link = measure_link(strategy, given)
+    if workers == replicas:
+        return link
+    # A ring over all replicas was measured: its slowest link. No worker's own links are slower.
+    least = LEAST_LOCAL_GBPS if workers > 1 else 0.0
+    return dataclasses.replace(link, local_gbps=max(link.network_gbps, least))
 
 
 def plan_run(
@@ -37,6 +53,7 @@ def plan_run(
     link: Link,
     *,
     replicas: int,
+    workers: int,
     shapes: Mapping[str, Shape],
     compute_dtype: str,
 ) -> Plan:
@@ -53,6 +70,8 @@ def plan_run(
         exchange_mode(config),
         product_gflops=link.product_gflops,
         compute_dtype=compute_dtype,
+        workers=workers,
+        local_gbps=link.local_gbps,
     )
 
 

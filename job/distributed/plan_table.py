@@ -13,7 +13,7 @@ def plan_table(plan: Plan) -> str:
     """Say per layer group what one replica sends in a step, and how long that should take."""
     title = (
         f"gradient exchange ({plan.mode}) over {plan.replicas} replicas, "
-        f"{plan.per_replica_batch} images each, at {plan.link.network_gbps:g} Gbit/s"
+        f"{plan.per_replica_batch} images each, at {links_in_words(plan)}"
     )
     if plan.replicas == 1:
         return f"{title}: nothing to exchange"
@@ -23,6 +23,17 @@ def plan_table(plan: Plan) -> str:
     lines = [_line(row, widths) for row in rows]
     rule = "-" * len(lines[0])
     return "\n".join([title, lines[0], rule, *lines[1:-1], rule, lines[-1], _verdict(plan)])
+
+
+def links_in_words(plan: Plan) -> str:
+    """Say what connects the replicas: those of one worker, and the workers."""
+    link = plan.link
+    if not link.local_gbps or plan.workers == plan.replicas:
+        return f"{link.network_gbps:g} Gbit/s"
+    within = f"{link.local_gbps:g} Gbit/s within a worker"
+    if plan.workers == 1:
+        return within
+    return f"{link.network_gbps:g} Gbit/s between {plan.workers} workers, {within}"
 
 
 def _verdict(plan: Plan) -> str:

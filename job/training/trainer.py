@@ -115,12 +115,16 @@ class Trainer:
         first_step = restored.step if restored else 0
         variables = self._model.variables_by_name
         self._link = known_link(
-            self._config, self._strategy, restored.manifest.state if restored else {}
+            self._config,
+            self._strategy,
+            restored.manifest.state if restored else {},
+            self._cluster.num_workers,
         )
         self._plan = plan_run(
             self._config,
             self._link,
             replicas=self._strategy.num_replicas_in_sync,
+            workers=self._cluster.num_workers,
             shapes={name: tuple(variables[name].shape) for name in self._optimizer.trainable},
             compute_dtype=self._precision.name,
         )
@@ -263,6 +267,7 @@ class Trainer:
     def _save(self, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
         state = self._loss_scale.state() | {
             "replicas": self._strategy.num_replicas_in_sync,
+            "workers": self._cluster.num_workers,
             "network_gbps": self._link.network_gbps,
             "product_gflops": self._link.product_gflops,
         }

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from job.contract.configs import TrainConfig
 from job.distributed.exchange_bundles import Method
 from job.distributed.exchange_plan import Cost, Plan, plan_exchange
+from job.distributed.machines import MACHINES
+from job.distributed.plan_table import links_in_words
 from job.model.shapes import conv_layers, head_layers, layer_shapes
 from job.training.schedule import total_steps
 from launcher.describe import accelerators, sizing
@@ -81,7 +83,7 @@ def estimate(
         exchange=plan_in_words(plan) if plan else "",
         assumptions=(
             assumption,
-            *([f"{plan.link.network_gbps:g} Gbit/s"] if plan else []),
+            *([links_in_words(plan)] if plan else []),
             "input that keeps up",
         ),
     )
@@ -104,6 +106,8 @@ def _plan(
         config.exchange,
         product_gflops=rate / 1e9,
         compute_dtype="bfloat16" if half else "float32",
+        workers=spec.workers,
+        local_gbps=_local_gbps(spec),
     )
 
 
@@ -113,6 +117,12 @@ def _network_gbps(spec: JobSpec) -> float:
     if not spec.resources.gpus:
         return _CPU_NETWORK_GBPS
     return accelerators.describe(spec.scheduling.accelerator).network_gbps
+
+
+def _local_gbps(spec: JobSpec) -> float:
+    """Give what links the GPUs of one worker: NVLink or PCIe."""
+    known = MACHINES.get(spec.scheduling.accelerator)
+    return known.local_gbps if known else _ONE_MACHINE_GBPS
 
 
 def plan_in_words(plan: Plan) -> str:

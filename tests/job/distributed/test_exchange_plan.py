@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.distributed.exchange_bundles import Method, bundle_bytes
@@ -153,3 +153,31 @@ def test_a_plan_for_impossible_numbers_is_refused(changed: dict[str, object], me
     arguments = {"per_replica_batch": 1, "replicas": 2, "network_gbps": 1.0} | changed
     with pytest.raises(ValueError, match=message):
         plan_exchange(FULL, **arguments)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 16), st.integers(1, 8), st.floats(1, 400), st.floats(1, 3000),
+    st.sampled_from(MODES),
+)  # fmt: skip
+def test_links_within_a_worker_never_make_an_exchange_slower_than_its_slowest_link(
+    workers: int, each: int, network: float, local: float, mode: str
+) -> None:
+    """One ring over all replicas: what is slowest sets the pace, and nothing else counts."""
+    replicas = workers * each
+    two_levels = plan_exchange(FULL, 64, replicas, network, mode, workers=workers, local_gbps=local)
+    slowest = min(local, network) if workers > 1 else local
+    one_level = plan_exchange(FULL, 64, replicas, slowest, mode)
+    assert two_levels.planned.seconds <= one_level.planned.seconds * (1 + 1e-9)
+    if each == 1 and local >= network:
+        assert two_levels.planned == plan_exchange(FULL, 64, replicas, network, mode).planned
+
+
+def test_one_workers_gpus_do_not_exchange_over_the_network() -> None:
+    fast, slow = (plan_exchange(FULL, 64, 8, gbps, workers=1, local_gbps=1800) for gbps in (200, 1))
+    assert fast.planned == slow.planned
+    assert plan_table(fast).startswith(
+        "gradient exchange (auto) over 8 replicas, 64 images each, at 1800 Gbit/s within a worker"
+    )
+    several = plan_exchange(FULL, 64, 16, 100, workers=2, local_gbps=1800)
+    assert "at 100 Gbit/s between 2 workers, 1800 Gbit/s within a worker" in plan_table(several)

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from job.contract.configs import ScalingConfig
-from job.distributed.scaling_table import GPUS, NETWORKS_GBPS, predict, scaling_table, write_plot
+from job.distributed.machines import MACHINES
+from job.distributed.scaling_table import (
+    GPUS,
+    GPUS_OF_MACHINES,
+    NETWORKS_GBPS,
+    predict,
+    predict_machines,
+    scaling_table,
+    write_plot,
+)
 
 CONFIG = ScalingConfig()
 
@@ -34,6 +43,19 @@ def test_the_table_states_its_assumptions() -> None:
     assert "one GPU alone trains on 123 images/s in batches of 64" in table
     assert "products of factors run at 7 TFLOP/s" in table
     assert table.count("Gbit/s between workers") == len(NETWORKS_GBPS)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_more_machines_are_faster_though_less_efficient(name: str) -> None:
+    """Each of them has eight GPUs; the plan is never slower than dense."""
+    steps = [
+        (predict_machines(CONFIG, MACHINES[name], gpus, "auto"),
+         predict_machines(CONFIG, MACHINES[name], gpus, "dense"))
+        for gpus in GPUS_OF_MACHINES
+    ]  # fmt: skip
+    assert all(planned.step_s <= dense.step_s for planned, dense in steps)
+    speeds = [planned.images_per_s for planned, _ in steps]
+    assert speeds == sorted(speeds)
 
 
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:

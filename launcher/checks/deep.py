@@ -20,7 +20,7 @@ from launcher.checks.preflight import Checked
 from launcher.checks.result import Result, failed, ok, unknown, warning
 from launcher.describe.spec import JobSpec, Resources
 from launcher.diagnosis.rules import diagnose
-from launcher.manifests import labels, units
+from launcher.manifests import labels, quantities, units
 from launcher.observe import gather
 from launcher.observe.state import MAIN_CONTAINER, State
 
@@ -112,8 +112,8 @@ def _amounts(resources: Resources) -> dict[str, str]:
     memory = min(resources.memory_bytes, resources.shm_bytes + _GPU_MEMORY_BYTES)
     millicpus = min(resources.millicpus, _GPU_MILLICPUS)
     return _AMOUNTS | {
-        "cpu": units.format_millicpus(millicpus),
-        "memory": units.format_bytes(memory),
+        "cpu": quantities.format_millicpus(millicpus),
+        "memory": quantities.format_bytes(memory),
         labels.GPU: str(resources.gpus),
     }
 

@@ -7,7 +7,7 @@ from job.model.shapes import conv_layers, parameter_count
 from launcher.describe import accelerators
 from launcher.describe.spec import Resources
 from launcher.errors import UsageError
-from launcher.manifests import units
+from launcher.manifests import quantities, units
 from launcher.settings.fields import Settings
 
 MOST_GPUS_PER_WORKER = 8
@@ -106,9 +106,9 @@ def worker_resources(
         0 if gpus else _whole_gib(_FRAMEWORK_BYTES + least_memory_bytes),
     )
     if settings.cpus:
-        millicpus = units.parse_millicpus(settings.cpus, "--cpus")
+        millicpus = quantities.parse_millicpus(settings.cpus, "--cpus")
     if settings.memory:
-        memory = units.parse_bytes(settings.memory, "--memory")
+        memory = quantities.parse_bytes(settings.memory, "--memory")
     shm = min(gpus * units.GIB or units.GIB // 4, memory // 4)
     return Resources(
         gpus=gpus,
@@ -150,7 +150,7 @@ def scratch_bytes(config: TrainConfig) -> int:
 
 
 def _size(text: str, where: str, default: int) -> int:
-    return units.parse_bytes(text, where) if text else default
+    return quantities.parse_bytes(text, where) if text else default
 
 
 def _whole_gib(size: int) -> int:

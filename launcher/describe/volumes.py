@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from launcher.errors import UsageError
-from launcher.manifests import names, units
+from launcher.manifests import names, quantities
 
 CACHE, SCRATCH = "/cache", "/tmp"  # noqa: S108 (in the pod)
 OWN = {CACHE: "cache", SCRATCH: "scratch"}
@@ -94,7 +94,7 @@ def _named(path: str, kind: str, rest: str) -> Volume:
     if kind == "pvc" and more == "ro":
         return dataclasses.replace(volume, read_only=True)
     if kind == "ephemeral":
-        size = units.parse_bytes(more, f"--volume {path}: the size")
+        size = quantities.parse_bytes(more, f"--volume {path}: the size")
         return dataclasses.replace(volume, size_bytes=size)
     if kind == "csi":
         pairs = [each.partition("=") for each in more.split(",")]

@@ -5,7 +5,7 @@ from typing import Any
 import k8s
 from launcher.describe.spec import Resources
 from launcher.errors import UsageError
-from launcher.manifests import labels, skeleton, units
+from launcher.manifests import labels, quantities, skeleton
 from launcher.manifests.skeleton import assign
 
 Manifest = dict[str, Any]
@@ -86,8 +86,8 @@ def manifests(
 def _fill_quota(item: Manifest, quota: Resources) -> None:
     hard = ("spec", "hard")
     assign(item, (*hard, f"requests.{labels.GPU}"), str(quota.gpus))
-    assign(item, (*hard, "requests.cpu"), units.format_millicpus(quota.millicpus))
-    assign(item, (*hard, "requests.memory"), units.format_bytes(quota.memory_bytes))
+    assign(item, (*hard, "requests.cpu"), quantities.format_millicpus(quota.millicpus))
+    assign(item, (*hard, "requests.memory"), quantities.format_bytes(quota.memory_bytes))
 
 
 def _fill(item: Manifest, namespace: str, service_account: str, gcp: str) -> None:

@@ -1,7 +1,7 @@
 """The pod of every job: image, arguments, resources, volumes, placement. Pure."""
 
 from launcher.describe.spec import JobSpec
-from launcher.manifests import labels, units
+from launcher.manifests import labels, quantities, units
 from launcher.manifests.placement import place
 from launcher.manifests.skeleton import Manifest, assign, by_name
 from launcher.manifests.volumes import fill_volumes, node_disk_bytes
@@ -69,9 +69,9 @@ def _amounts(spec: JobSpec) -> dict[str, str]:
     resources = spec.resources
     disk = node_disk_bytes(spec) + _LOG_BYTES
     amounts = {
-        "cpu": units.format_millicpus(resources.millicpus),
-        "memory": units.format_bytes(resources.memory_bytes),
-        "ephemeral-storage": units.format_bytes(disk),
+        "cpu": quantities.format_millicpus(resources.millicpus),
+        "memory": quantities.format_bytes(resources.memory_bytes),
+        "ephemeral-storage": quantities.format_bytes(disk),
     }
     if resources.gpus:
         amounts[labels.GPU] = str(resources.gpus)

@@ -2,7 +2,7 @@
 
 from launcher.describe.spec import JobSpec
 from launcher.describe.volumes import OWN, Volume
-from launcher.manifests import units
+from launcher.manifests import quantities
 from launcher.manifests.skeleton import Manifest, assign, by_name
 
 _TOKEN_S = 3600
@@ -17,7 +17,9 @@ def fill_volumes(pod: Manifest, container: Manifest, spec: JobSpec) -> None:
         "shm": resources.shm_bytes,
     }
     for name, size in sizes.items():
-        assign(by_name(pod["volumes"], name), ("emptyDir", "sizeLimit"), units.format_bytes(size))
+        assign(
+            by_name(pod["volumes"], name), ("emptyDir", "sizeLimit"), quantities.format_bytes(size)
+        )
     for number, volume in enumerate(v for v in spec.volumes if v.kind != "local-ssd"):
         own = OWN.get(volume.path)
         name = own or f"volume-{number}"
@@ -43,7 +45,7 @@ def _source(volume: Volume, own_bytes: int) -> Manifest:
         claim: Manifest = {"claimName": volume.name}
         return {"persistentVolumeClaim": claim | ({"readOnly": True} if volume.read_only else {})}
     if volume.kind == "ephemeral":
-        size = units.format_bytes(volume.size_bytes or own_bytes)
+        size = quantities.format_bytes(volume.size_bytes or own_bytes)
         claim = {
             "accessModes": ["ReadWriteOnce"],
             "storageClassName": volume.name,

@@ -22,6 +22,7 @@ JOB_WITHOUT_TENSORFLOW = [
     "pyyaml>=6.0",
     "numpy>=2.1",
     "pillow>=11.3",  # decodes whatever a user's folder holds
+    "pillow-heif>=1.0",  # photographs of phones (HEIC)
     "simplejpeg>=1.8",  # libjpeg-turbo: what decodes and encodes nearly all of it
     "opencv-python-headless>=4.11",  # resizes it
     "zlib-ng>=0.5",  # reads .tar.gz archives

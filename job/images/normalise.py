@@ -8,7 +8,6 @@ libjpeg-turbo's SIMD code is exact, and so is the resizing chosen here.
 
 import hashlib
 import io
-import re
 import warnings
 from dataclasses import dataclass
 
@@ -18,21 +17,20 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from job.images.deep_grey import GreyRange, grey_range
 from job.images.jpeg_header import JpegHeader, read_header
+from job.images.jpeg_soundness import DamagedJpegError, sound_jpeg, written_anew
+from job.images.pillow_decoders import FORMATS, formats_of, prepare_pillow
 
 Pixels = NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""What Pillow may try; its rarer decoders are not worth the risk with files from anywhere."""
 
 _MAX_JPEG_SIDE = 65_500
 # Each scan of a progressive JPEG is a pass over the whole image; real files have about ten.
 _MAX_SCANS = 200
 _SCAN = b"\xff\xda"
-# A few stray bytes between segments are harmless; many mean that the decoder lost its way.
-_STRAY_BYTES = re.compile(r"\b(\d+) extraneous bytes before marker")
-_MAX_STRAY_BYTES = 16
+# Sequential JPEGs are decoded at a reduced size: phones make photographs of 200 megapixels.
+_LARGER_IF_REDUCED = 4
 _FINGERPRINT_ROWS = 32
 _FINGERPRINT_SIDE = 64
 # Bilinear weights see two pixels a side: enough up to this factor, aliased beyond it.
@@ -84,14 +82,41 @@ def normalise(
     header = read_header(data)
     if header is None or not header.is_upright_color:
         return _normalise_any(data, shorter_side, jpeg_quality, max_pixels)
-    check_size(header.height, header.width, max_pixels)
-    if header.progressive and data.count(_SCAN) > _MAX_SCANS:
+    check_size(header.height, header.width, jpeg_limit(header, max_pixels))
+    if header.progressive and _scans(data, header) > _MAX_SCANS:
         raise UnusableImageError(f"more than {_MAX_SCANS} scans")
     try:
         return _normalise_jpeg(data, header, shorter_side, jpeg_quality)
-    except ValueError as error:
-        _raise_if_damaged(str(error))
+    except (ValueError, KeyError):
+        sound = sound_or_unusable(data, header)
+    if sound is not None:
+        return _normalise_jpeg(sound, header, shorter_side, jpeg_quality)
     return _normalise_any(data, shorter_side, jpeg_quality, max_pixels)
+
+
+def _scans(data: bytes, header: JpegHeader) -> int:
+    """Count scans; where there seem to be many, those alone that are not within metadata."""
+    count = data.count(_SCAN)
+    if count > _MAX_SCANS and (bare := written_anew(data, header)) is not None:
+        return bare.count(_SCAN)
+    return count
+
+
+def jpeg_limit(header: JpegHeader, max_pixels: int) -> int:
+    """Say how many pixels a JPEG may have, of which `max_pixels` may be held at once.
+
+    Of progressive ones all coefficients are held, whatever the size that they are decoded to.
+    """
+    sequential = header.huffman_coded and not header.progressive
+    return max_pixels * _LARGER_IF_REDUCED if sequential else max_pixels
+
+
+def sound_or_unusable(data: bytes, header: JpegHeader) -> bytes | None:
+    """Judge a JPEG as `sound_jpeg` does; UnusableImageError if it is damaged."""
+    try:
+        return sound_jpeg(data, header)
+    except DamagedJpegError as error:
+        raise UnusableImageError(f"damaged JPEG: {error}") from error
 
 
 def _normalise_jpeg(
@@ -107,15 +132,6 @@ def _normalise_jpeg(
     side = _FINGERPRINT_SIDE
     reduced = simplejpeg.decode_jpeg(data, min_height=side, min_width=side, min_factor=4)
     return NormalImage(data, height, width, _fingerprint(reduced, height, width))
-
-
-def _raise_if_damaged(message: str) -> None:
-    """Let pass what another decoder can mend: stray bytes and rare chroma layouts."""
-    stray = _STRAY_BYTES.search(message)
-    if stray is not None and int(stray[1]) <= _MAX_STRAY_BYTES:
-        return
-    if "subsampling" not in message:
-        raise UnusableImageError(f"damaged JPEG: {message}")
 
 
 def _normalise_any(
@@ -151,19 +167,32 @@ def decode_any(data: bytes, max_pixels: int) -> Pixels:
 
 
 def _decode_with_pillow(data: bytes, max_pixels: int) -> Pixels:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    prepare_pillow()
+    with Image.open(io.BytesIO(data), formats=formats_of(data)) as image:
+        _reduce(image, max_pixels)
         check_size(image.height, image.width, max_pixels)
         image.load()
+        grey = grey_range(image)
         upright = ImageOps.exif_transpose(image)
-    return np.ascontiguousarray(_to_rgb(upright))
+    return np.ascontiguousarray(_to_rgb(upright, grey))
 
 
-def _to_rgb(image: Image.Image) -> Pixels:
+def _reduce(image: Image.Image, max_pixels: int) -> None:
+    """Have libjpeg decode a large sequential photograph at an eighth of its size, or more."""
+    pixels = image.width * image.height
+    if image.format not in ("JPEG", "MPO") or image.info.get("progressive"):
+        return
+    if max_pixels < pixels <= max_pixels * _LARGER_IF_REDUCED:
+        image.draft(None, (image.width // 2, image.height // 2))
+
+
+def _to_rgb(image: Image.Image, grey: GreyRange | None) -> Pixels:
     if image.mode == "F":
         raise UnusableImageError("floating-point pixels have no fixed range")
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scale
-        grey = (np.asarray(image).astype(np.int64).clip(0, 0xFFFF) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    if image.mode.startswith("I"):  # more than 8 bits, which Pillow would clip instead of scale
+        if grey is None:
+            raise UnusableImageError("pixels of 32 bits have no fixed range")
+        return np.repeat(grey.to_8_bits(np.asarray(image))[:, :, np.newaxis], 3, axis=2)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")
@@ -175,8 +204,8 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
     """Refuse an image by its size alone, with TooLargeError or UnusableImageError."""
     if height * width > max_pixels:
         raise TooLargeError(f"{width} x {height} px, more than {max_pixels} pixels")
-    if not height or not width or max(height, width) > _MAX_JPEG_SIDE:
-        raise UnusableImageError(f"{width} x {height} px cannot be a JPEG")
+    if not height or not width:
+        raise UnusableImageError(f"{width} x {height} px is no image")
 
 
 def _target(height: int, width: int, shorter_side: int) -> tuple[int, int]:
@@ -202,6 +231,8 @@ def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
 
 def _encode(pixels: Pixels, jpeg_quality: int) -> NormalImage:
     height, width = pixels.shape[:2]
+    if max(height, width) > _MAX_JPEG_SIDE:
+        raise UnusableImageError(f"{width} x {height} px cannot be a JPEG")
     encoded = simplejpeg.encode_jpeg(pixels, jpeg_quality, colorsubsampling="420")
     return NormalImage(encoded, height, width, _fingerprint(pixels, height, width))
 

@@ -19,6 +19,8 @@ from job.images.normalise import (
     UnusableImageError,
     check_size,
     decode_any,
+    jpeg_limit,
+    sound_or_unusable,
 )
 from job.images.rejected import RejectedError
 
@@ -41,8 +43,11 @@ def take_in(encoded: bytes) -> Intake:
     header = read_header(encoded)
     try:
         if header is not None:
-            check_size(header.height, header.width, MAX_PIXELS)
-            return Intake(encoded, header.orientation)
+            check_size(header.height, header.width, jpeg_limit(header, MAX_PIXELS))
+            if header.is_color_or_grey:
+                sound = sound_or_unusable(encoded, header)
+                if sound is not None:
+                    return Intake(sound, header.orientation)
         pixels = decode_any(encoded, MAX_PIXELS)
     except NotAnImageError as error:
         raise RejectedError("unsupported_format", "no image of a known format") from error

@@ -138,7 +138,9 @@ def test_what_cannot_be_decoded_is_refused_with_a_reason(
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_decompression_bombs_are_refused_by_their_size(kind: str) -> None:
     data = encoded(np.zeros((300, 400, 3), np.uint8), kind)
-    with pytest.raises(UnusableImageError, match=r"400 x 300 px, more than 1000 pixels"):
+    # A sequential JPEG is decoded at a reduced size, and may be four times as large.
+    limit = 4000 if kind == "JPEG" else 1000
+    with pytest.raises(UnusableImageError, match=rf"400 x 300 px, more than {limit} pixels"):
         normalise(data, max_pixels=1000)
 
 

@@ -59,6 +59,16 @@ class Context:
         names.check_namespace(chosen)
         return chosen
 
+    @property
+    def place(self) -> str:
+        """Where jobs are sent, for a person: "in namespace team of context prod"."""
+        from launcher.api import kubeconfig
+
+        name = kubeconfig.current_context(
+            self.settings.kubeconfig, self.settings.context, self.environ
+        )
+        return f"in namespace {self.namespace}" + (f" of context {name}" if name else "")
+
     def cluster(self) -> "Cluster":
         """The cluster of the settings; the first call imports the client and connects."""
         return self._cluster

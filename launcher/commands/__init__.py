@@ -63,7 +63,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("follow a job", ("list", "runs", "status", "why", "logs", "wait", "top")),
     ("change a job", ("suspend", "unsuspend", "resume", "cancel", "delete")),
     ("data and models", ("make-tfrecords", "evaluate", "export", "predict", "tensorboard")),
-    ("set up", ("init", "setup", "trust", "check", "image", "completion", "version")),
+    ("set up", ("init", "setup", "trust", "check", "gpus", "image", "completion", "version")),
 )
 
 

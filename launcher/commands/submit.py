@@ -59,7 +59,7 @@ def _introduce(job: "Training", context: Context) -> None:
     from launcher.describe.estimate import estimate
 
     output, spec = context.output, job.spec
-    where = f" in namespace {spec.namespace}" if spec.namespace else ""
+    where = f" {context.place}" if spec.in_cluster else ""
     output.print(output.style(spec.name, "bold") + where)
     needs = estimate(spec, job.config, job.facts, gflops_per_core(spec))
     output.facts(summary.training_rows(spec, job.config, job.facts, needs))

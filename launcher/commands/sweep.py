@@ -129,7 +129,8 @@ def _status(folder: str, sweep: "Sweep", args: argparse.Namespace, context: Cont
     elif args.output == "csv":
         output.print(table.as_csv(rows).rstrip("\n"))
     else:
-        output.table(*table.rows(rows, output, time.time(), wide=args.output == "wide"))
+        wide, varied = args.output == "wide", list(sweep.trials[0].settings)
+        output.table(*table.rows(rows, output, time.time(), wide=wide, varied=varied))
         _say_best(rows, sweep, context)
     return 0
 

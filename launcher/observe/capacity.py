@@ -10,7 +10,7 @@ from launcher.api import resources
 from launcher.api.daemon import start
 from launcher.errors import DeniedError
 from launcher.manifests import labels, quantities
-from launcher.observe.reading import conditions, requests
+from launcher.observe.reading import conditions, requests, time
 from launcher.observe.state import Capacity, Holder, Node
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def read(nodes: list[Object], pods: list[Object]) -> Capacity:
     """Read nodes and pods: what is free, and who holds the GPUs."""
     used: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     held: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    since: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for item in pods:
         spec, status = item.get("spec") or {}, item.get("status") or {}
         node = spec.get("nodeName")
@@ -81,9 +82,17 @@ def read(nodes: list[Object], pods: list[Object]) -> Capacity:
         for name, amount in {**asked, "pods": 1.0}.items():
             used[node][name] += amount
         if asked.get(labels.GPU):
-            held[_owner(item["metadata"])].append(asked[labels.GPU])
+            owner = _owner(item["metadata"])
+            held[owner].append(asked[labels.GPU])
+            since[owner].append(item["metadata"].get("creationTimestamp") or "")
     holders = [
-        Holder(namespace=namespace, name=name, amount=sum(gpus), pods=len(gpus))
+        Holder(
+            namespace=namespace,
+            name=name,
+            amount=sum(gpus),
+            pods=len(gpus),
+            since=time(min(filter(None, since[namespace, name]), default=None)),
+        )
         for (namespace, name), gpus in held.items()
     ]
     return Capacity(

@@ -246,6 +246,8 @@ class Holder:
     name: str
     amount: float
     pods: int
+    since: Time | None = None
+    """When the first of its pods was made."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,5 +76,5 @@ def differing(records: list[RunRecord]) -> list[str]:
         name
         for name in names
         if name not in NOT_COMPARED
-        and len({repr(r.settings.get(name)) for r in records if r.settings}) > 1
+        and len({repr(r.settings[name]) for r in records if name in r.settings}) > 1
     ]

@@ -24,7 +24,12 @@ _LONGEST = 24
 
 
 def rows(
-    records: Sequence[RunRecord], output: Output, now: float, *, wide: bool
+    records: Sequence[RunRecord],
+    output: Output,
+    now: float,
+    *,
+    wide: bool,
+    varied: Sequence[str] = (),
 ) -> tuple[list[str], list[list[str]]]:
     """Give header and rows; beside facts, the settings in which the runs differ.
 
@@ -33,8 +38,9 @@ def rows(
         output: Styles names and states.
         now: Seconds since 1970.
         wide: Whether to show everything.
+        varied: The settings to show, where it is known which ones were varied.
     """
-    settings = differing(list(records))
+    settings = list(varied) or differing(list(records))
     shown = settings if wide else settings[:_MOST_SETTINGS]
     header = [
         "NAME",

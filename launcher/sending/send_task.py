@@ -41,7 +41,7 @@ def run(
     if choice.why and options.dry_run != "client":
         context.output.note(str(choice))
     if options.introduces:
-        where = f" in namespace {spec.namespace}" if spec.namespace else ""
+        where = f" {context.place}" if spec.in_cluster else ""
         context.output.print(context.output.style(spec.name, "bold") + where)
         context.output.facts(rows)
     return submit.submit(spec, options, context)

@@ -170,7 +170,7 @@ def test_submit_says_what_it_sends_and_sends_what_render_prints(
     manifest = rendered(capsys, *job, "--gpus=16")
     assert submit(job, "--gpus=16") == 0
     out = capsys.readouterr().out
-    assert out.startswith("nightly in namespace team\n")
+    assert out.startswith("nightly in namespace team of context fake\n")
     for word in (
         "640 training images, from dataset.json",
         "2 workers x 8 GPUs",

@@ -4,9 +4,10 @@ For tests of several devices in one worker without a GPU, the environment variab
 CPU_DEVICES_PER_WORKER cuts the CPU into logical devices, which are used as GPUs are.
 """
 
-import ctypes.util
+import ctypes
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -30,7 +31,7 @@ def prepare(environ: Mapping[str, str]) -> tuple[str, ...]:
         ConfigError: There are fewer GPUs than this process asked for.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    check_gpus(asked_gpus(environ), len(gpus), environ)
+    check_gpus(asked_gpus(environ), len(gpus), lambda: look_around(environ))
     if environ.get(_ALLOW_GROWTH, "true").lower() not in ("false", "0"):
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -50,7 +51,34 @@ def asked_gpus(environ: Mapping[str, str]) -> int:
     return _number(environ, GPUS_PER_WORKER)
 
 
-def check_gpus(asked: int, seen: int, environ: Mapping[str, str]) -> None:
+@dataclass(frozen=True)
+class Surroundings:
+    """What there is besides GPUs, to tell why TensorFlow sees too few of them."""
+
+    tensorflow: str
+    built_for_gpus: bool
+    library_path: str
+    driver_loads: bool
+    device_files: int
+
+
+def look_around(environ: Mapping[str, str]) -> Surroundings:
+    """Look at the image, the driver, and the devices that the container was given."""
+    try:
+        ctypes.CDLL(_DRIVER)
+        driver_loads = True
+    except OSError:
+        driver_loads = False
+    return Surroundings(
+        tensorflow=tf.__version__,
+        built_for_gpus=tf.test.is_built_with_cuda(),
+        library_path=environ.get("LD_LIBRARY_PATH", ""),
+        driver_loads=driver_loads,
+        device_files=len(glob.glob(_DEVICE_FILES)),
+    )
+
+
+def check_gpus(asked: int, seen: int, around: Callable[[], Surroundings]) -> None:
     """Refuse to train on less than what was asked for: CPUs would take weeks, without a word.
 
     Raises:
@@ -59,41 +87,33 @@ def check_gpus(asked: int, seen: int, environ: Mapping[str, str]) -> None:
     if seen < asked:
         raise ConfigError(
             f"this process sees {seen} of the {asked} GPUs that it asked for ({GPUS_PER_WORKER}): "
-            f"{_likely_cause(seen, glob.glob(_DEVICE_FILES), environ)}"
+            f"{_likely_cause(seen, around())}"
         )
 
 
-def _likely_cause(seen: int, device_files: Sequence[str], environ: Mapping[str, str]) -> str:
-    if not tf.test.is_built_with_cuda():
+def _likely_cause(seen: int, around: Surroundings) -> str:
+    devices = f"{around.device_files} files {_DEVICE_FILES}"
+    if not around.built_for_gpus:
         return (
-            f"TensorFlow {tf.__version__} of this image is built for CPUs; build the image for "
+            f"TensorFlow {around.tensorflow} of this image is built for CPUs; build the image for "
             "GPUs: launcher image build --tensorflow gpu"
         )
-    if not _driver_loads():
-        path = environ.get("LD_LIBRARY_PATH") or "(LD_LIBRARY_PATH is not set)"
+    if not around.driver_loads:
         return (
-            f"no driver: {_DRIVER} is neither in {path} nor in the system's folders, and there are "
-            f"{len(device_files)} files {_DEVICE_FILES}; GKE mounts the driver at "
+            f"no driver: {_DRIVER} is neither in {around.library_path or 'LD_LIBRARY_PATH (unset)'}"
+            f" nor in the system's folders, and there are {devices}; GKE mounts the driver at "
             "/usr/local/nvidia: is it installed on the node, with a device plugin?"
         )
-    if len(device_files) <= seen:
+    if around.device_files <= seen:
         return (
-            f"the driver is here, but only {len(device_files)} files {_DEVICE_FILES}: the device "
-            "plugin gave this pod no more (time-slicing and MIG count shares, not GPUs)"
+            f"the driver is here, but only {devices}: the device plugin gave this pod no more "
+            "(time-slicing and MIG count shares, not GPUs)"
         )
     return (
-        f"the driver and {len(device_files)} files {_DEVICE_FILES} are here, but TensorFlow "
-        f"{tf.__version__} cannot use all: its CUDA libraries are missing or older than the "
-        "driver; with TF_CPP_MIN_LOG_LEVEL=0 it says which"
+        f"the driver and {devices} are here, but TensorFlow {around.tensorflow} cannot use all: "
+        "its CUDA libraries are missing or newer than the driver; with TF_CPP_MIN_LOG_LEVEL=0 it "
+        "says which"
     )
-
-
-def _driver_loads() -> bool:
-    try:
-        ctypes.CDLL(_DRIVER)
-    except OSError:
-        return False
-    return True
 
 
 def _number(environ: Mapping[str, str], name: str) -> int:

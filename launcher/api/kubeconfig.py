@@ -53,6 +53,12 @@ def current_namespace(explicit: str, context: str, environ: Mapping[str, str]) -
     return str(inner.get("namespace") or "") if isinstance(inner, dict) else ""
 
 
+def current_context(explicit: str, context: str, environ: Mapping[str, str]) -> str:
+    """Give the name of the chosen context; nothing in a pod, or if none is chosen."""
+    files = [_read(path) for path in paths(explicit, environ)]
+    return context or _current(files)
+
+
 def _current(files: list[dict[str, Any]]) -> str:
     return str(next((name for name in _each(files, "current-context") if name), ""))
 

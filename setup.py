@@ -29,6 +29,7 @@ JOB_WITHOUT_TENSORFLOW = [
     "protobuf>=5",  # tf.train.Example without TensorFlow
     "tensorboard>=2.20",  # writes its event files
     "tqdm>=4.67",  # progress bars
+    "h5py>=3.11",  # reads weights that Keras saved; TensorFlow brings it anyway
     "jinja2>=3.1",  # the HTML report
     "matplotlib>=3.10",  # its figures, and those in TensorBoard
     "pyarrow>=20",  # Parquet predictions

@@ -164,7 +164,8 @@ class TrainConfig:
     )
     init_checkpoint: str = option(
         "",
-        "Weights to start from: slim's vgg_19.ckpt, its .tar.gz, or a run directory; "
+        "Weights to start from: slim's vgg_19.ckpt or its .tar.gz, a run directory, or VGG19 of "
+        "Keras (.h5, .keras) or torchvision (.pth, .safetensors); "
         f"{PATH_FORMS}. Empty starts from random weights.",
         group="model",
     )

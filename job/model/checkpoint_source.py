@@ -8,20 +8,25 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from job import storage
 from job.contract import layout
-from job.contract.errors import ConfigError, InputMissingError
+from job.contract.errors import ConfigError, DataError, InputMissingError, JobError
 from job.images import archives, tar_members
 from job.run import checkpoints, directory
 from job.storage.local import errors_of
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _V2_FILE = re.compile(r"(?P<prefix>.+)\.(index|data-\d{5}-of-\d{5})")
+_GRAPH_FILE = re.compile(r"(?P<prefix>.+)\.meta")
+_FOREIGN_FILE = re.compile(r".+\.(h5|hdf5|keras|pth|pt|safetensors)", re.IGNORECASE)
 _V1_FILE = re.compile(r".+\.ckpt(-\d+)?")
 _STATE_FILE = "checkpoint"
-_STATE_NEWEST = re.compile(rb'^model_checkpoint_path: "([^"]+)"', re.MULTILINE)
+_STATE_NEWEST = re.compile(rb'^model_checkpoint_path: "((?:[^"\\]|\\.)+)"', re.MULTILINE)
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
+_MOST_STATE_BYTES = 1 << 20
+_SAVED_MODEL = "saved_model.pb"
 
 
 @contextlib.contextmanager
@@ -29,10 +34,10 @@ def local_prefix(path: str) -> Iterator[str]:
     """Give the prefix under which TensorFlow can read a checkpoint, for as long as it is needed.
 
     Args:
-        path: local or gs://: a V1 file; a V2 prefix or one of its files; a folder with one
-            checkpoint, or with several and TensorFlow's own `checkpoint` file; a .tar.gz of any
-            of these; one of our run directories (its newest whole checkpoint is taken) or one
-            checkpoint of it.
+        path: local or gs://: a V1 file; a V2 prefix or one of its files; a file of Keras or
+            PyTorch; a folder with one of these, or with several and TensorFlow's own `checkpoint`
+            file, or that file; a .tar.gz of any of these; one of our run directories (its newest
+            whole checkpoint is taken) or one checkpoint of it.
 
     Raises:
         InputMissingError: there is nothing at `path`, or no checkpoint in it.
@@ -84,8 +89,11 @@ def _own_checkpoint(path: str) -> checkpoints.CheckpointDir | None:
 
 
 def _find_prefix(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    if name == _STATE_FILE and storage.exists(path):
+        return _prefix_in_folder(folder or ".", shown_as=path)
     if storage.exists(path):
-        part = _V2_FILE.fullmatch(path)
+        part = _V2_FILE.fullmatch(path) or _GRAPH_FILE.fullmatch(path)
         return part["prefix"] if part else path
     if storage.exists(f"{path}.index"):
         return path
@@ -93,28 +101,53 @@ def _find_prefix(path: str) -> str:
 
 
 def _prefix_in_folder(folder: str, *, shown_as: str) -> str:
-    names = [
-        stat.path.rsplit("/", 1)[-1]
-        for stat in storage.list_files(folder)
-        if stat.path.rsplit("/", 1)[0] == folder
-    ]
+    names = {
+        stat.path.removeprefix(f"{folder.rstrip('/')}/") for stat in storage.list_files(folder)
+    }
     found = {match["prefix"] for name in names if (match := _V2_FILE.fullmatch(name))}
-    found |= {name for name in names if _V1_FILE.fullmatch(name)}
+    found |= {name for name in names if _V1_FILE.fullmatch(name) or _FOREIGN_FILE.fullmatch(name)}
+    found = {name for name in found if "/" not in name}
     if not found:
-        raise InputMissingError(
-            f"{shown_as} is no checkpoint: neither a file, nor the prefix of an .index file, nor "
-            "a folder or archive that holds one"
+        raise _no_checkpoint(names, shown_as)
+    if len(found) == 1:
+        return storage.join(folder, found.pop())
+    named = _named_by_state(folder) if _STATE_FILE in names else ""
+    if named in found:
+        return storage.join(folder, named)
+    state = f"its file `{_STATE_FILE}` names {named!r}, which is not there; " if named else ""
+    raise ConfigError(
+        f"{shown_as} holds {len(found)} checkpoints; {state}give the path of one of them: "
+        f"{', '.join(sorted(found))}"
+    )
+
+
+def _no_checkpoint(names: Collection[str], shown_as: str) -> JobError:
+    if _SAVED_MODEL in names:
+        return DataError(
+            f"{shown_as} is a SavedModel, whose variables do not say which layer they belong to; "
+            "give the run directory that it was exported from, or a file of weights"
         )
-    if len(found) > 1 and _STATE_FILE in names:
-        newest = _STATE_NEWEST.search(storage.read_bytes(storage.join(folder, _STATE_FILE)))
-        named = os.path.basename(newest[1].decode()) if newest else ""
-        found = {named} if named in found else found
-    if len(found) > 1:
-        raise ConfigError(
-            f"{shown_as} holds {len(found)} checkpoints; give the path of one of them: "
-            f"{', '.join(sorted(found))}"
-        )
-    return storage.join(folder, found.pop())
+    return InputMissingError(
+        f"{shown_as} is no checkpoint: neither a file, nor the prefix of an .index file, nor "
+        "a folder or archive that holds one"
+    )
+
+
+def _named_by_state(folder: str) -> str:
+    """Give the name of the newest checkpoint by TensorFlow's own note; empty if it has none.
+
+    The note is text as protobuf writes it, maybe from another machine, with its folders.
+    """
+    path = storage.join(folder, _STATE_FILE)
+    newest = _STATE_NEWEST.search(storage.read_bytes(path, 0, _MOST_STATE_BYTES))
+    if newest is None:
+        return ""
+    octal = len("000")
+    raw = _ESCAPE.sub(
+        lambda match: bytes([int(match[1], 8) & 0xFF]) if len(match[1]) == octal else match[1],
+        newest[1],
+    )
+    return re.split(r"[/\\]", raw.decode("utf-8", "replace"))[-1]
 
 
 def _download(prefix: str, folder: str) -> str:
@@ -135,7 +168,7 @@ def _unpack(archive: str, folder: str) -> None:
     with archives.opened(archive) as stream:
         for member in tar_members.files(stream, archive):
             name = os.path.basename(member.name)
-            if _V1_FILE.fullmatch(name) or _V2_FILE.fullmatch(name):
+            if any(form.fullmatch(name) for form in (_V1_FILE, _V2_FILE, _FOREIGN_FILE)):
                 target = os.path.join(folder, name)
                 with errors_of(target), open(target, "wb") as file:
                     while piece := member.read(1 << 20):

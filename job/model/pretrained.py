@@ -1,21 +1,21 @@
-"""Pretrained weights into the network: slim's vgg_19 of 2016, or a run of our own."""
+"""Pretrained weights into the network: slim's, a run of our own, Keras' or torchvision's."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-
 from job.contract.errors import DataError
-from job.model import checkpoint_source, shapes
+from job.model import checkpoint_source, shapes, weight_file
 from job.model.vgg19 import VGG19
+from job.model.weights import Weights
 
 _HEAD = f"{shapes.SCOPE}/fc8"
+_HIDDEN = (f"{shapes.SCOPE}/fc6", f"{shapes.SCOPE}/fc7")
 _FLOAT32_BYTES = 4
 _NAMES_SHOWN = 3
-# What TensorFlow's reader raises for a file that is cut, altered or something else.
-_UNREADABLE = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
+_OTHER_VGG = re.compile(r"vgg_(\d+|a)")
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,13 @@ def load_weights(
     """
     if classes and checkpoint_source.classes_of(path) == tuple(classes):
         skip = [scope for scope in skip if scope != _HEAD]
-    with checkpoint_source.local_prefix(path) as prefix:
-        try:
-            reader = tf.train.load_checkpoint(prefix)
-            found = {
-                name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()
-            }
-            report = _plan(path, _expected_shapes(model), found, skip)
-            for name in report.loaded:
-                model.variables_by_name[name].assign(reader.get_tensor(name))
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    with (
+        checkpoint_source.local_prefix(path) as prefix,
+        weight_file.opened(prefix, path) as weights,
+    ):
+        report = _plan(path, _expected_shapes(model), weights, skip)
+        for name in report.loaded:
+            model.variables_by_name[name].assign(weights.read(name))
     return report
 
 
@@ -93,10 +88,13 @@ def _expected_shapes(model: VGG19) -> dict[str, shapes.Shape]:
 def _plan(
     source: str,
     expected: Mapping[str, shapes.Shape],
-    found: Mapping[str, shapes.Shape],
+    weights: Weights,
     skip: Sequence[str],
 ) -> LoadReport:
     """Decide by names and shapes alone which variables to load."""
+    found = weights.shapes
+    if not any(_is_below(name, (shapes.SCOPE,)) for name in found):
+        raise DataError(_another_network(source, found))
     skipped = [name for name in expected if _is_below(name, skip)]
     head = [name for name in expected if _is_below(name, (_HEAD,))]
     if any(found.get(name) != expected[name] for name in head):
@@ -110,17 +108,31 @@ def _plan(
         if found.get(name) != expected[name]
     ]
     if wrong:
+        without_head = all(_is_below(line.split(" ")[0], _HIDDEN) for line in wrong)
+        need = (
+            "it has no fully connected layers, which --head=gap does without"
+            if without_head and not any(_is_below(name, _HIDDEN) for name in found)
+            else "pretrained weights need --width_multiplier=1 and their own head"
+        )
         raise DataError(
             f"{source} does not fit this network ({len(wrong)} of {len(loaded)} variables; "
-            f"pretrained weights need --width_multiplier=1 and their own head): {'; '.join(wrong)}"
+            f"{need}): {'; '.join(wrong)}"
         )
     return LoadReport(
-        source=source,
+        source=f"{source} ({weights.kind})" if weights.kind else source,
         loaded=tuple(loaded),
         skipped=tuple(skipped),
-        ignored=tuple(sorted(found.keys() - set(loaded) - set(skipped))),
+        ignored=tuple(sorted({*found, *weights.also} - set(loaded) - set(skipped))),
         loaded_bytes=_FLOAT32_BYTES * sum(math.prod(expected[name]) for name in loaded),
     )
+
+
+def _another_network(source: str, found: Iterable[str]) -> str:
+    """Say what a checkpoint holds instead of a VGG19, by what its names begin with."""
+    scopes = sorted({name.split("/")[0] for name in found})
+    other = next(filter(None, map(_OTHER_VGG.fullmatch, scopes)), None)
+    what = f"is a VGG{other[1]}" if other else f"holds {_shorten(scopes) or 'nothing'}"
+    return f"{source} {what}, and no {shapes.SCOPE}/...; this network is VGG19, give its weights"
 
 
 def _is_below(name: str, scopes: Sequence[str]) -> bool:

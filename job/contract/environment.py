@@ -13,3 +13,6 @@ MAX_RESTARTS = "MAX_RESTARTS"
 """How often a job may start again, where its controller does not count."""
 MAX_DURATION_S = "MAX_DURATION_S"
 """How long a job may run from its first start, in seconds, where its controller forgets it."""
+
+NOTIFY_URL = "NOTIFY_URL"
+"""Where to tell that a run has ended; part of it may be a secret."""

@@ -142,6 +142,11 @@ def follow_up_file(run: str) -> str:
     return join(run, "follow_up.json")
 
 
+def notified_file(run: str, outcome: str, step: int) -> str:
+    """Locate what was told of the end of a run, once for each outcome."""
+    return join(run, "notified", f"{outcome}-step-{step:08d}.json")
+
+
 def metrics_file(report: str) -> str:
     """Locate the numbers of a report."""
     return join(report, "metrics.json")

@@ -109,6 +109,7 @@ def delete_run(run: str) -> None:
     ours = [
         layout.checkpoints_dir(run),
         layout.evaluations_dir(run),
+        layout.join(run, "notified"),
         layout.logs_dir(run),
         layout.report_dir(run),
         layout.model_dir(run),

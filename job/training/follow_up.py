@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 
 from job import storage
-from job.contract import flags, layout
+from job.contract import environment, flags, layout
 from job.contract.configs import EvaluateConfig, ExportConfig, TrainConfig
 from job.contract.errors import DataError, ExitCode, JobError, restart_may_help
 from job.contract.follow_up import parse_names
@@ -29,6 +29,7 @@ from job.contract.progress_file import MAX_BYTES, RunProgress
 from job.distributed.cluster import read_cluster
 from job.process.sequence import Sequencer
 from job.storage import documents
+from job.training import notification
 
 _log = logging.getLogger(__name__)
 _OF_THE_CLUSTER = ("TF_CONFIG", "JOBSET_NAME", "REPLICATED_JOB_NAME", "NUM_WORKERS")
@@ -37,18 +38,23 @@ _OF_THE_CLUSTER = ("TF_CONFIG", "JOBSET_NAME", "REPLICATED_JOB_NAME", "NUM_WORKE
 
 def leads(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether this process has something to do after training."""
-    return bool(config.then) and read_cluster(environ).is_chief
+    wanted = bool(config.then or environ.get(environment.NOTIFY_URL))
+    return wanted and read_cluster(environ).is_chief
 
 
 def train_then(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> int:
-    """Train, then do what follows; gives the exit code of the first process that ended badly."""
+    """Train, do what follows, tell NOTIFY_URL; gives the code of what ended badly, or 0."""
     sequencer = Sequencer()
+    url = environ.get(environment.NOTIFY_URL, "")
+    trains = {name: environ[name] for name in environ if name != environment.NOTIFY_URL}
     with sequencer.handling_signals():
-        code = sequencer.run(_train_command(config), environ)
-        if code:
-            return code
-        alone = {name: environ[name] for name in environ if name not in _OF_THE_CLUSTER}
-        return _follow(config, sequencer, alone)
+        code = sequencer.run(_train_command(config), trains)
+        if not code:
+            alone = {name: trains[name] for name in trains if name not in _OF_THE_CLUSTER}
+            code = _follow(config, sequencer, alone)
+        if url:
+            notification.send(url, config.run, code)
+        return code
 
 
 def _train_command(config: TrainConfig) -> list[str]:
@@ -60,6 +66,8 @@ def _follow(config: TrainConfig, sequencer: Sequencer, environ: Mapping[str, str
     trained = _trained_step(config.run)
     before = _read(config.run)
     names = parse_names(config.then)
+    if not names:
+        return ExitCode.DONE
     ups = FollowUps(
         steps=tuple(
             _earlier(before, name)

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from job.contract import environment
+
 FORMATS = ("json", "yaml")
 
 
@@ -17,6 +19,21 @@ class _AsJobFlag(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         namespace.job_flags = [*(namespace.job_flags or []), f"{option_string}={values}"]
+
+
+class _AsNotification(argparse.Action):
+    """Hands an address on as an environment variable of the job, or the secret that holds it."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        _option_string: str | None = None,
+    ) -> None:
+        name = "env" if "://" in str(values) else "secret_env"
+        given = [*(getattr(namespace, name) or []), f"{environment.NOTIFY_URL}={values}"]
+        setattr(namespace, name, given)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +121,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     extras = parser.add_argument_group("extras")
     fields.add_flags(extras, "env", "secret_env", "volumes", "labels", "annotations")
+    extras.add_argument(
+        "--notify", metavar="URL", action=_AsNotification, dest="secret_env",
+        help="tell this address once when the run is done or has failed for good (JSON that "
+        "Slack shows): a URL, or SECRET/KEY of a Kubernetes secret that holds it",
+    )  # fmt: skip
     accept_job_flags(parser, TrainConfig)
 
 

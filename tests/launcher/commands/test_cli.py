@@ -205,3 +205,29 @@ def test_init_asks_until_an_answer_fits() -> None:
     assert "(there: nvidia-l4)" in said.getvalue()
     assert "the cluster has no 'nvidia-l5' now" in said.getvalue()
     assert "backend must be one of auto, tfjob, jobset, local, not 'swarm'" in said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("address", "entry"),
+    [
+        ("https://hooks.example/x", {"name": "NOTIFY_URL", "value": "https://hooks.example/x"}),
+        (
+            "chat/url",
+            {
+                "name": "NOTIFY_URL",
+                "valueFrom": {"secretKeyRef": {"name": "chat", "key": "url"}},
+            },
+        ),
+    ],
+)
+def test_an_address_to_notify_becomes_a_variable_or_a_secret(
+    address: str, entry: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what follows training is a flag of the trainer, wherever it was typed."""
+    argv = [*RENDER, "--backend=tfjob", "-n=team", "--notify", address, "--then=evaluate", "--"]
+    assert main([*argv, "--epochs=3"]) == 0
+    manifest = yaml.safe_load(capsys.readouterr().out)
+    worker = manifest["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]
+    assert entry in worker["env"]
+    assert {"--then=evaluate", "--epochs=3.0"} <= set(worker["args"])
+    assert "hooks" not in json.dumps(manifest["metadata"])

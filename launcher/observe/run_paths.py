@@ -103,6 +103,8 @@ def _below(roots: Sequence[str], job: str) -> str:
     """Find the run of a job by its name, or by what directories tell; empty if there is none."""
     from launcher.observe import quick_storage
 
+    if job in ("", ".", ".."):  # No names, but ways out of the root.
+        return ""
     quick_storage.be_brief()
     assumed = ""
     for root in roots:

@@ -117,6 +117,10 @@ def test_a_name_that_nothing_is_known_of_says_where_it_was_looked_for(
     assert f"no run of that name is below {root} or runs" in err
 
 
+def test_a_way_out_of_the_root_is_no_name(launcher: Launcher, root: str) -> None:
+    assert launcher("status", "..", "--set", f"run_root={root}")[0] == 3
+
+
 def test_a_job_in_the_cluster_comes_first(
     launcher: Launcher, server: FakeApiServer, root: str
 ) -> None:

@@ -31,6 +31,9 @@ _MAX_SCANS = 200
 _SCAN = b"\xff\xda"
 # Sequential JPEGs are decoded at a reduced size: phones make photographs of 200 megapixels.
 _LARGER_IF_REDUCED = 4
+_STRIP_PIXELS = 4 << 20
+_SHORTER_SIDE_LEFT_PX = 1024
+_BYTES_PER_PIXEL = 4
 _FINGERPRINT_ROWS = 32
 _FINGERPRINT_SIDE = 64
 # Bilinear weights see two pixels a side: enough up to this factor, aliased beyond it.
@@ -143,18 +146,20 @@ def _normalise_any(
     return _encode(_resize(pixels, height, width), jpeg_quality)
 
 
-def decode_any(data: bytes, max_pixels: int) -> Pixels:
+def decode_any(data: bytes, max_pixels: int, reduce_above: int | None = None) -> Pixels:
     """Decode an image of any of `FORMATS`, turned upright and laid on white where transparent.
 
     Args:
         data: The file's content.
         max_pixels: Refuse larger images before any memory is taken for them.
+        reduce_above: Average whole blocks of pixels of an image with more than so many, as long
+            as its shorter side stays above what any network sees.
 
     Raises:
         UnusableImageError: It is damaged, too large (TooLargeError) or no image (NotAnImageError).
     """
     try:
-        return _decode_with_pillow(data, max_pixels)
+        return _decode_with_pillow(data, max_pixels, reduce_above or max_pixels)
     except UnusableImageError:
         raise
     except UnidentifiedImageError as error:
@@ -166,15 +171,49 @@ def decode_any(data: bytes, max_pixels: int) -> Pixels:
         raise UnusableImageError(f"damaged image: {error or type(error).__name__}") from error
 
 
-def _decode_with_pillow(data: bytes, max_pixels: int) -> Pixels:
+def decoded_bytes(data: bytes) -> int:
+    """Estimate what decoding a file other than JPEG takes at most; 0 for what is no image."""
+    try:
+        prepare_pillow()
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=formats_of(data)) as image,
+        ):
+            return image.width * image.height * _BYTES_PER_PIXEL
+    except Exception:  # noqa: BLE001 (decoding, which comes next, says what is wrong)
+        return 0
+
+
+def _decode_with_pillow(data: bytes, max_pixels: int, reduce_above: int) -> Pixels:
     prepare_pillow()
     with Image.open(io.BytesIO(data), formats=formats_of(data)) as image:
         _reduce(image, max_pixels)
         check_size(image.height, image.width, max_pixels)
         image.load()
         grey = grey_range(image)
-        upright = ImageOps.exif_transpose(image)
-    return np.ascontiguousarray(_to_rgb(upright, grey))
+        ImageOps.exif_transpose(image, in_place=True)
+        factor = 1
+        while (
+            image.width * image.height > reduce_above * factor**2
+            and min(image.size) >= 2 * factor * _SHORTER_SIDE_LEFT_PX
+        ):
+            factor *= 2
+        rows = max(1, _STRIP_PIXELS // (image.width * factor)) * factor
+        if image.height <= rows:
+            return np.ascontiguousarray(_to_rgb(image, grey, factor))
+        # In strips: whole copies in other modes would take several times the image's memory.
+        strips = (
+            image.crop((0, top, image.width, min(top + rows, image.height)))
+            for top in range(0, image.height, rows)
+        )
+        height, width = (-(-side // factor) for side in (image.height, image.width))
+        pixels = np.empty((height, width, 3), np.uint8)
+        done = 0
+        for strip in strips:
+            part = _to_rgb(strip, grey, factor)
+            pixels[done : done + len(part)] = part
+            done += len(part)
+        return pixels
 
 
 def _reduce(image: Image.Image, max_pixels: int) -> None:
@@ -186,18 +225,19 @@ def _reduce(image: Image.Image, max_pixels: int) -> None:
         image.draft(None, (image.width // 2, image.height // 2))
 
 
-def _to_rgb(image: Image.Image, grey: GreyRange | None) -> Pixels:
+def _to_rgb(image: Image.Image, grey: GreyRange | None, factor: int) -> Pixels:
     if image.mode == "F":
         raise UnusableImageError("floating-point pixels have no fixed range")
     if image.mode.startswith("I"):  # more than 8 bits, which Pillow would clip instead of scale
         if grey is None:
             raise UnusableImageError("pixels of 32 bits have no fixed range")
-        return np.repeat(grey.to_8_bits(np.asarray(image))[:, :, np.newaxis], 3, axis=2)
-    if image.has_transparency_data:
+        image = Image.fromarray(grey.to_8_bits(np.asarray(image)))
+    elif image.has_transparency_data:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")
         image = Image.alpha_composite(paper, layer)
-    return np.asarray(image.convert("RGB"))
+    image = image.convert("RGB")
+    return np.asarray(image if factor == 1 else image.reduce(factor))
 
 
 def check_size(height: int, width: int, max_pixels: int) -> None:

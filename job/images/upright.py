@@ -19,12 +19,17 @@ from job.images.normalise import (
     UnusableImageError,
     check_size,
     decode_any,
+    decoded_bytes,
     jpeg_limit,
     sound_or_unusable,
 )
 from job.images.rejected import RejectedError
 
 MAX_PIXELS = 64_000_000
+_JPEG = b"\xff\xd8"
+_REDUCE_ABOVE = 16_000_000
+"""More pixels are averaged before they are handed on: no network sees them, and four copies of
+them would be in memory at once."""
 
 
 class Intake(NamedTuple):
@@ -48,7 +53,7 @@ def take_in(encoded: bytes) -> Intake:
                 sound = sound_or_unusable(encoded, header)
                 if sound is not None:
                     return Intake(sound, header.orientation)
-        pixels = decode_any(encoded, MAX_PIXELS)
+        pixels = decode_any(encoded, MAX_PIXELS, _REDUCE_ABOVE)
     except NotAnImageError as error:
         raise RejectedError("unsupported_format", "no image of a known format") from error
     except TooLargeError as error:
@@ -58,6 +63,11 @@ def take_in(encoded: bytes) -> Intake:
     # A BMP file is the pixels themselves behind a header.
     _, file = cv2.imencode(".bmp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     return Intake(file.tobytes(), UPRIGHT)
+
+
+def memory_needed(encoded: bytes) -> int:
+    """Estimate in bytes what `take_in` and a model's decoder hold of an image at once."""
+    return 0 if encoded.startswith(_JPEG) else decoded_bytes(encoded)
 
 
 def turn_upright(square: Pixels, orientation: int) -> Pixels:

@@ -8,9 +8,6 @@ LAYOUTS: Mapping[str, str] = {
     "Food-101": "images/pizza/1.jpg meta/classes.txt meta/train.txt meta/test.txt",
     "Hugging Face imagefolder": "metadata.csv (file_name,label) train/1.jpg",
     "list": "labels.csv or .tsv, .jsonl, .txt (path,label[,split])",
-    "Parquet": "train-00000-of-00002.parquet (image, label)",
-    "WebDataset": "000000.tar with 1.jpg 1.cls",
-    "TFDS": "food101-train.tfrecord-00000-of-00016 features.json",
 }
 """What is recognised, each with an example of its files; all but lists in archives too."""
 

@@ -17,6 +17,8 @@ from job.prediction.views import Pixels
 from job.process.cores import available_cores
 
 _BYTES_IN_FLIGHT = 256 << 20
+_DECODED_BYTES = 128 << 20
+"""Of images that are decoded at once; one that takes more is decoded alone."""
 _UNKNOWN_BYTES = 1 << 20
 
 
@@ -36,6 +38,7 @@ class Pipeline:
     Args:
         read: Gives an entry's encoded image; called from `concurrency` threads.
         decode: Gives its pixels; called from one thread for each core.
+        memory_needed: Estimates in bytes what decoding an image takes.
         concurrency: Images fetched at once.
         ahead: Images prepared before they are asked for.
     """
@@ -45,6 +48,7 @@ class Pipeline:
         read: Callable[[Entry], bytes],
         decode: Callable[[bytes], Pixels],
         *,
+        memory_needed: Callable[[bytes], int],
         concurrency: int,
         ahead: int,
     ) -> None:
@@ -52,6 +56,8 @@ class Pipeline:
         self._decode = decode
         self._window = concurrency + ahead
         self._budget = _ByteBudget(_BYTES_IN_FLIGHT)
+        self._memory = _ByteBudget(_DECODED_BYTES)
+        self._memory_needed = memory_needed
         self._fetchers = ThreadPoolExecutor(concurrency, thread_name_prefix="fetch")
         self._decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
 
@@ -80,13 +86,20 @@ class Pipeline:
         taken = self._budget.take(_UNKNOWN_BYTES if entry.size is None else entry.size)
         try:
             encoded = self._read(entry)
-            decoding = self._decoders.submit(self._decode, encoded)
+            decoding = self._decoders.submit(self._decoded, encoded)
         except BaseException:
             self._budget.give_back(taken)
             raise
         # The encoded image is needed until it is decoded.
         decoding.add_done_callback(lambda _: self._budget.give_back(taken))
         return decoding
+
+    def _decoded(self, encoded: bytes) -> Pixels:
+        taken = self._memory.take(self._memory_needed(encoded))
+        try:
+            return self._decode(encoded)
+        finally:
+            self._memory.give_back(taken)
 
 
 def _result(part: int, entry: Entry, fetching: Future[Future[Pixels]]) -> Prepared:

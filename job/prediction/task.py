@@ -9,6 +9,7 @@ import numpy as np
 
 from job.contract.configs import PredictConfig
 from job.contract.errors import PreemptedError
+from job.images.upright import memory_needed
 from job.prediction.image_reader import ImageReader
 from job.prediction.listing import Entry, Listing, NamesReader
 from job.prediction.model import PredictModel, Scores
@@ -50,7 +51,11 @@ class PredictTask:
         size = self._config.batch_size or self._model.fastest_batch_size(images)
         _log.info("%s images in batches of %d, %s", f"{images:,}", size, self._model.arithmetic)
         pipeline = Pipeline(
-            reader.read, self._model.decode, concurrency=self._config.concurrency, ahead=2 * size
+            reader.read,
+            self._model.decode,
+            memory_needed=memory_needed,
+            concurrency=self._config.concurrency,
+            ahead=2 * size,
         )
         with (
             _pillow_silent(),

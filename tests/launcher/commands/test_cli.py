@@ -226,7 +226,7 @@ def test_an_address_to_notify_becomes_a_variable_or_a_secret(
     """And what follows training is a flag of the trainer, wherever it was typed."""
     argv = [*RENDER, "--backend=tfjob", "-n=team", "--notify", address, "--then=evaluate", "--"]
     assert main([*argv, "--epochs=3"]) == 0
-    manifest = yaml.safe_load(capsys.readouterr().out)
+    manifest = next(yaml.safe_load_all(capsys.readouterr().out))
     worker = manifest["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]
     assert entry in worker["env"]
     assert {"--then=evaluate", "--epochs=3.0"} <= set(worker["args"])

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from launcher.manifests.render import render
 from tests.cluster import node, training
 from tests.cluster.api import Cluster, KubectlError
 from tests.cluster.command import Launcher
 from tests.cluster.own_cluster import OwnCluster
 from tests.cluster.waiting import await_condition
+from tests.launcher.spec_examples import EXAMPLES
 
 Object = dict[str, Any]
 USER = "jane"
@@ -106,6 +108,14 @@ def test_pods_may_name_what_is_listed_and_nothing_else(
     )
     assert "the secrets hub only" in refusal(api, make(where, secret="other"))
     assert refusal(api, make(where, account="trainer", secret="hub")) == ""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_controllers_themselves_accept_what_is_rendered(name: str, api: Cluster) -> None:
+    """Their webhooks know rules that no schema tells."""
+    for manifest in render(EXAMPLES[name]):
+        manifest["metadata"]["namespace"] = "default"
+        assert refusal(api, manifest) == ""
 
 
 def test_an_init_container_and_a_volume_are_looked_at_too(held: Launcher, api: Cluster) -> None:

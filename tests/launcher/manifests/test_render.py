@@ -167,6 +167,8 @@ def test_a_task_that_was_asked_to_leave_is_replaced_and_not_counted(name: str) -
 def test_a_jobset_counts_what_the_job_itself_would_count() -> None:
     """The first rule that fits decides, from the message that Kubernetes writes of a failed Job."""
     jobset = skeleton.load("jobs/jobset.yaml")["spec"]["failurePolicy"]["rules"]
+    # What JobSet's own webhook asks of a rule's name.
+    assert all(re.fullmatch(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?", r["name"]) for r in jobset)
     named = failure_rules("jobset")[0]["onExitCodes"]["values"]
     assert sorted(named) == sorted(attempts.NOT_COUNTED)
 

@@ -27,6 +27,7 @@ examples:
   launcher sweep cancel lr
   launcher sweep delete lr"""
 
+_SENT_AT_ONCE = 4
 _VERBS = ("status", "cancel", "delete")
 
 
@@ -89,8 +90,10 @@ def _run(args: argparse.Namespace, root: str, context: Context) -> int:
     queued = bool(context.settings.queue) and not here
     sweep = store.open_sweep(folder, planned)
     count = len(sweep.trials)
-    parallel = count if queued else min(args.parallel, count)
-    how = "all at once, through the queue" if queued else f"{parallel} at a time"
+    parallel = min(_SENT_AT_ONCE if queued else args.parallel, count)
+    if queued and args.stop_early:
+        raise UsageError("--stop-early needs a command that waits; leave --queue out of the sweep")
+    how = "sent to the queue" if queued else f"{parallel} at a time"
     context.output.print(
         f"{context.output.style(sweep.name, 'bold')}: {count} trials, {how}, in {folder}"
     )
@@ -99,6 +102,7 @@ def _run(args: argparse.Namespace, root: str, context: Context) -> int:
         parallel=parallel,
         stop_early=args.stop_early,
         here=here,
+        queued=queued,
     )
     code = running.Runner(folder, sweep, settings, context.output, context.environ).run()
     _status(folder, store.load(folder), args, context)

@@ -40,12 +40,14 @@ class Settings:
         parallel: How many trials run at a time.
         stop_early: Whether the median rule ends trials.
         here: Whether they run on this machine: then they share its cores, and end with this.
+        queued: Whether they are only sent, since the cluster's queue starts them.
     """
 
     options: Sequence[str]
     parallel: int
     stop_early: bool
     here: bool
+    queued: bool = False
 
 
 @dataclass
@@ -109,7 +111,7 @@ class Runner:
         command = [
             sys.executable, "-m", "launcher", "submit", *self._settings.options,
             f"--name={self._sweep.name}-{trial.name}", f"--run={store.run_of(self._folder, trial)}",
-            *([] if self._settings.here else ["--wait"]),
+            *([] if self._settings.here or self._settings.queued else ["--wait"]),
             "--", *self._sweep.flags, *trial.flags(),
         ]  # fmt: skip
         words = tempfile.TemporaryFile()  # noqa: SIM115 (closed once the trial has ended)
@@ -149,6 +151,8 @@ class Runner:
             )
             store.save(self._folder, self._sweep)
             text = f"stopped after {took}: {one.stopped}"
+        elif code == 0 and self._settings.queued:
+            text = "is in the queue"
         elif code == 0:
             curve = self._curves.of(one.trial)
             best = f", best top-1 {max(value for _, value in curve):.2%}" if curve else ""

@@ -70,7 +70,7 @@ LABEL food101.tensorflow="${TENSORFLOW}"
 # the container toolkit or CDI put it into the system's own folders, these paths are not there and
 # change nothing. The toolkit brings only the parts that are named.
 ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/nvidia/lib \
-    PATH=/opt/venv/bin:/usr/local/nvidia/bin:$PATH \
+    PATH=$PATH:/usr/local/nvidia/bin \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PYTHONPATH=/opt/food101
 COPY --from=packages-job /opt/venv /opt/venv

@@ -138,6 +138,30 @@ def test_runs_as_a_nobody_who_can_write_nowhere(
     assert config_of(docker, image)["Config"]["User"] == "1000:1000"
 
 
+STUB = """
+#include <stdio.h>
+__attribute__((constructor)) static void loaded(void) { puts("the driver is loaded"); }
+"""
+LOAD = "import ctypes, sys; sys.stdout.flush(); ctypes.CDLL('libcuda.so.1')"
+
+
+def test_the_driver_is_found_where_gke_mounts_it(docker: Docker, job: str, tmp_path: Path) -> None:
+    """By the same name and the same loader as TensorFlow's; without the mount it is not there."""
+    (tmp_path / "stub.c").write_text(STUB, encoding="utf-8")
+    library = tmp_path / "nvidia" / "lib64" / "libcuda.so.1"
+    library.parent.mkdir(parents=True)
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(tmp_path / "stub.c")]
+    subprocess.run(command, check=True)
+    mount = f"--volume={library.parent.parent}:/usr/local/nvidia:ro"
+    said = run(docker, job, "python", "-c", LOAD, flags=(SCRATCH, mount))
+    assert said == "the driver is loaded\n"
+    with pytest.raises(Exception, match="cannot open shared object file"):
+        run(docker, job, "python", "-c", LOAD)
+    config = config_of(docker, job)["Config"]
+    assert config["Labels"]["food101.tensorflow"] == "tensorflow-cpu"
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in config["Env"]
+
+
 def test_home_is_writable_only_where_it_is_mounted(docker: Docker, job: str) -> None:
     write = "import pathlib; pathlib.Path.home().joinpath('x').write_text('')"
     run(docker, job, "python", "-c", write)

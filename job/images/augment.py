@@ -17,6 +17,7 @@ import simplejpeg
 from job.contract.configs import TrainConfig
 from job.contract.errors import DataError
 from job.images.jpeg_header import read_header
+from job.images.jpeg_soundness import written_anew
 from job.images.preprocess import reduction, resampling
 
 Image = npt.NDArray[np.uint8]
@@ -66,16 +67,31 @@ def decode_for_training(
         DataError: The bytes are not a JPEG image.
     """
     try:
-        height, width = _size(encoded)
-        side = crop_side(min(height, width), float(draws[_SIDE]), options)
-        image = _decode(encoded, height, width, reduction(side, len(out)))
+        image, share = _decoded_for(encoded, float(draws[_SIDE]), options, len(out))
     except ValueError as error:
-        raise DataError(f"not a JPEG image: {error}") from error
-    _resize(_crop(image, side / min(height, width), draws), out)
+        # Records made elsewhere may hold what libjpeg-turbo remarks on: harmless or not, see there.
+        header = read_header(encoded)
+        sound = None if header is None else written_anew(encoded, header)
+        if sound is None:
+            raise DataError(f"not a JPEG image: {error}") from error
+        try:
+            image, share = _decoded_for(sound, float(draws[_SIDE]), options, len(out))
+        except ValueError:
+            raise DataError(f"not a JPEG image: {error}") from error
+    _resize(_crop(image, share, draws), out)
     if options.flip and draws[_FLIP] < 0.5:
         out[:] = cv2.flip(out, 1)
     if options.color_jitter:
         out[:] = _jitter(out, draws, options.color_jitter)
+
+
+def _decoded_for(
+    encoded: bytes, draw: float, options: AugmentOptions, side_px: int
+) -> tuple[Image, float]:
+    """Decode an image for a crop that becomes `side_px`, and give the crop's share of its side."""
+    height, width = _size(encoded)
+    side = crop_side(min(height, width), draw, options)
+    return _decode(encoded, height, width, reduction(side, side_px)), side / min(height, width)
 
 
 class _Scratch(threading.local):

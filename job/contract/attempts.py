@@ -61,7 +61,8 @@ def failures(attempts: Iterable[Numbered], job: str, me: str = "") -> list[Numbe
     """Give the attempts of a job that count as restarts, the earliest first.
 
     An attempt of which no end is kept died together with its parent: by the kernel for want of
-    memory, or with its node. Of another replica the newest one may still run.
+    memory, or with its node. Of another replica the newest one may still run. What befalls several
+    workers at once counts once.
 
     Args:
         attempts: Of any replicas.
@@ -75,12 +76,28 @@ def failures(attempts: Iterable[Numbered], job: str, me: str = "") -> list[Numbe
     )
     newest = {each.replica: each for each in mine}
     anew = max((each.attempt.started for each in mine if _final(each.attempt)), default=0.0)
-    return [
+    counted = [
         each
         for each in mine
         if each.attempt.started > anew
         and _counted(each.attempt, may_run=each is newest[each.replica] and each.replica != me)
     ]
+    return _first_of_each_round(counted)
+
+
+def _first_of_each_round(failed: list[Numbered]) -> list[Numbered]:
+    """Leave one failure of those that one thing caused: a bucket that was away, for all workers.
+
+    A failure is another one only if its attempt began after the last one was over.
+    """
+    rounds: list[Numbered] = []
+    over = 0.0
+    for each in failed:
+        ended = each.attempt.ended or each.attempt.started
+        if each.attempt.started >= over:
+            rounds.append(each)
+        over = max(over, ended)
+    return rounds
 
 
 def _final(attempt: Attempt) -> bool:

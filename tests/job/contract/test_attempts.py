@@ -50,6 +50,20 @@ def test_an_attempt_without_an_end_died_with_its_parent() -> None:
     assert failures([died, again], JOB, "worker-1") == [died, again]
 
 
+def test_what_befalls_all_workers_at_once_counts_once() -> None:
+    """A bucket that is away ends every worker, and the job is started again one time."""
+    first = [
+        ran(10 + 0.1 * index, ExitCode.STORAGE_UNREACHABLE, replica=f"worker-{index}", lived=300)
+        for index in range(64)
+    ]
+    again = [
+        ran(330 + index, ExitCode.STORAGE_UNREACHABLE, replica=f"worker-{index}", lived=300)
+        for index in range(64)
+    ]
+    assert failures(first, JOB, "worker-0") == first[:1]
+    assert failures([*first, *again], JOB, "worker-0") == [first[0], again[0]]
+
+
 def test_a_job_that_was_started_anew_begins_to_count_anew() -> None:
     """After an end that no restart follows it is a person who starts it again."""
     before, last, after = ran(1, 137), ran(2, ExitCode.RESTARTS_SPENT), ran(3, 137)

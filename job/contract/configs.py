@@ -27,6 +27,10 @@ from job.contract.train_config import TrainConfig as TrainConfig
 
 ConfigT = TypeVar("ConfigT")
 
+CONFIG_FORMAT = 1
+"""Of a run's config.json. Before it had one it was the same, without the number."""
+_FORMAT = "format"
+
 
 def _path_column() -> Any:
     return option(
@@ -170,7 +174,7 @@ class EvaluateConfig:
     output: str = option("", "Report directory; empty takes the run's report/.")
     batch_size: int = option(32, "Images evaluated at once.", unit="images", low=1)
     precision: str = option(
-        "auto", "Arithmetic of the network; auto measures what is fast here.", choices=PRECISIONS
+        "auto", "Arithmetic of the network; auto takes that of training.", choices=PRECISIONS
     )
     cache_dir: str = option(
         "", "Folder for downloaded shards; empty takes the user's cache folder."
@@ -193,9 +197,10 @@ class ExportConfig:
     output: str = option(MISSING, f"Model directory to write; {PATH_FORMS}.")
     checkpoint: str = option("best", "Which checkpoint: best, latest or a step.")
     precision: str = option(
-        "float32",
-        "Arithmetic of the exported network; int8 adds a quantised one for CPUs to float32.",
-        choices=("float32", "bfloat16", "float16", "int8"),
+        "auto",
+        "Arithmetic of the exported network; auto takes that of training, int8 adds a quantised "
+        "one for CPUs to float32.",
+        choices=(*PRECISIONS, "int8"),
     )
     calibration_data: str = option(
         "",
@@ -404,3 +409,38 @@ def _is_float(field: dataclasses.Field[Any]) -> bool:
 def to_dict(config: Any) -> dict[str, Any]:
     """Give every field's name and value: what config.json holds."""
     return dataclasses.asdict(config)
+
+
+def to_stored(config: TrainConfig) -> dict[str, Any]:
+    """Give the content of a run's config.json: what to repeat it needs, and a format number."""
+    of_one_start = {"resume": False, "overwrite": False, "take_over": False}
+    return {_FORMAT: CONFIG_FORMAT, **to_dict(config), **of_one_start}
+
+
+def from_stored(values: dict[str, Any]) -> TrainConfig:
+    """Read the content of a config.json, of any format so far.
+
+    Settings of other versions of this program are left out.
+
+    Raises:
+        ConfigError: A setting is missing or has a value that is not allowed, or a newer version
+            wrote it in another way.
+    """
+    if values.get(_FORMAT, CONFIG_FORMAT) != CONFIG_FORMAT:
+        raise ConfigError(
+            f"it has format {values[_FORMAT]!r:.50}, this program reads {CONFIG_FORMAT}"
+        )
+    return from_dict(TrainConfig, _known(TrainConfig, values))
+
+
+def settings_of_file(config_class: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings of a file for `--config`: a config.json of any run, or a person's own.
+
+    One that a person wrote has no format number, and names that nobody knows are mistakes there.
+    """
+    return _known(config_class, values) if _FORMAT in values else values
+
+
+def _known(config_class: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    fields = {field.name for field in dataclasses.fields(config_class)}
+    return {name: value for name, value in values.items() if name in fields}

@@ -1,12 +1,13 @@
 """The content of evaluations/step-….json: the numbers of one evaluation during training.
 
-One small file each, written once: curves without TensorBoard's event files, for comparing runs.
+One small file each: curves without TensorBoard's event files, for comparing runs. An evaluation
+that is made again gives the same bytes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from job.contract.schema import Count
+from job.contract.schema import Count, Word
 
 FORMAT = 1
 MAX_BYTES = 1 << 16
@@ -19,11 +20,13 @@ class EvaluationNote:
     Attributes:
         step: After which step.
         metrics: As top1, from 0 to 1; None where a number was not finite.
-        time: When it was written, in seconds since 1970.
+        examples: How many images were counted.
+        precision: Arithmetic of the network.
         format: Of this file.
     """
 
     step: Count
     metrics: Mapping[str, float | None]
-    time: float
+    examples: Count = 0
+    precision: Word = ""
     format: int = FORMAT

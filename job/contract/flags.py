@@ -6,13 +6,14 @@ precedence, from the dataclass, its preset, `--config FILE.yaml` and the command
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import flags
 
 from job.contract import configs as config_module
-from job.contract.errors import ConfigError, HelpRequested
+from job.contract.errors import ConfigError, HelpRequested, JobError
 from job.contract.options import did_you_mean, is_required, value_types
 
 ConfigT = TypeVar("ConfigT")
@@ -26,8 +27,18 @@ _DEFINERS = {
 }
 
 
-def parse(config_class: type[ConfigT], args: Sequence[str]) -> ConfigT:
+def parse(
+    config_class: type[ConfigT],
+    args: Sequence[str],
+    *,
+    read: Callable[[str], bytes] = lambda path: Path(path).read_bytes(),
+) -> ConfigT:
     """Make a configuration from command-line arguments (without the program's name).
+
+    Args:
+        config_class: What to make.
+        args: The arguments.
+        read: Gives the content of a file for `--config`; by default a local one.
 
     Raises:
         HelpRequested: `--help` was given.
@@ -54,7 +65,8 @@ def parse(config_class: type[ConfigT], args: Sequence[str]) -> ConfigT:
         name: values[name].value for name in values if name != _CONFIG_FLAG and values[name].present
     }
     given |= _positional_values(config_class, positional)
-    from_file = read_config_file(values[_CONFIG_FLAG].value) if values[_CONFIG_FLAG].value else {}
+    path = values[_CONFIG_FLAG].value
+    from_file = config_module.settings_of_file(config_class, _read(path, read)) if path else {}
     return config_module.from_dict(config_class, from_file | given)
 
 
@@ -81,7 +93,7 @@ def _positional_values(config_class: type[Any], given: Sequence[str]) -> dict[st
     return dict(zip(names, given, strict=False))
 
 
-def read_config_file(path: str) -> dict[str, Any]:
+def _read(path: str, read: Callable[[str], bytes]) -> dict[str, Any]:
     """Read the mapping in a YAML file, as `config.json` is one too.
 
     Raises:
@@ -90,9 +102,8 @@ def read_config_file(path: str) -> dict[str, Any]:
     from job.contract import plain_yaml
 
     try:
-        with open(path, encoding="utf-8") as file:
-            content = plain_yaml.load(file.read())
-    except (OSError, UnicodeDecodeError) as error:
+        content = plain_yaml.load(read(path).decode())
+    except (OSError, UnicodeDecodeError, JobError) as error:
         raise ConfigError(f"--config {path} cannot be read: {error}") from error
     except plain_yaml.NotPlainError as error:
         where = f"{path}:{error.line}" if error.line else path

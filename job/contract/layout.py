@@ -17,6 +17,7 @@ INT8_NETWORK_FILE = f"{OPENVINO_DIR}/int8.xml"
 CLASSES_FILE = "classes.txt"
 
 _STEP = re.compile(r"step-(\d{8,})")
+_EVALUATION = re.compile(r"(?:.*/)?evaluations/step-(\d{8,})\.json")
 _ATTEMPT_LOG = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.log$")
 _ATTEMPT_RECORD = re.compile(r"(?:^|/)attempts/(\d+)/([^/]+)\.json$")
 _PREDICTIONS = re.compile(
@@ -120,6 +121,12 @@ def evaluations_dir(run: str) -> str:
 def evaluation_file(run: str, step: int) -> str:
     """Locate the numbers of the evaluation after a step."""
     return join(evaluations_dir(run), f"step-{step:08d}.json")
+
+
+def evaluation_step(path: str) -> int | None:
+    """Read the step from the path of such a file; None for any other path."""
+    match = _EVALUATION.fullmatch(path)
+    return int(match[1]) if match else None
 
 
 def logs_dir(run: str, kind: str = "") -> str:

@@ -32,7 +32,10 @@ class TrainConfig:
         False, "Go on in a run directory that was started with other settings.", group="run"
     )
     overwrite: bool = option(
-        False, "Delete what another configuration left in the run directory.", group="run"
+        False,
+        "Start anew where a run is already, and delete that one when the first step is taken; a "
+        "restart of the same submission goes on.",
+        group="run",
     )
     take_over: bool = option(
         False,
@@ -97,7 +100,10 @@ class TrainConfig:
         low=0,
     )
     head_learning_rate_multiplier: float = option(
-        10.0, "Factor on the learning rate of the new last layer.", group="recipe", low=0.0
+        10.0,
+        "Factor on the learning rate of the last layer where it alone is new.",
+        group="recipe",
+        low=0.0,
     )
     momentum: float = option(0.9, "Momentum of SGD.", group="recipe", low=0.0, high=0.9999)
     weight_decay: float = option(
@@ -169,6 +175,12 @@ class TrainConfig:
         f"{PATH_FORMS}. Empty starts from random weights.",
         group="model",
     )
+    new_head: bool = option(
+        False,
+        "Start the last layer from random weights, even if init_checkpoint is a run with the same "
+        "classes, whose last layer fits.",
+        group="model",
+    )
     freeze_below: str = option(
         "none",
         "Layers before this one keep their initial weights.",
@@ -177,7 +189,7 @@ class TrainConfig:
     )
     precision: str = option(
         "auto",
-        "Arithmetic of the network; auto measures what is fast here.",
+        "Arithmetic of the network; auto measures what is fast where the run starts.",
         group="speed",
         choices=PRECISIONS,
     )

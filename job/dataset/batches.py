@@ -95,17 +95,17 @@ def train_batches(
     dataset: Dataset,
     config: TrainConfig,
     *,
-    start_step: int,
+    first_example: int,
     worker: int,
     num_workers: int,
     local_replicas: int = 1,
 ) -> Batches:
-    """Give this worker's share of each global batch from a step on, without end.
+    """Give this worker's share of each global batch from an image on, without end.
 
     Args:
         dataset: Its train split is read.
         config: Batch size, seed, image size, augmentation and cache.
-        start_step: The step that the first batch is for.
+        first_example: Images that were taken before the first batch.
         worker: This worker's number, from 0.
         num_workers: How many there are.
         local_replicas: Elements for one step here; each holds one replica's examples.
@@ -134,13 +134,14 @@ def train_batches(
         memory=BatchMemory((config.global_batch_size // replicas, side, side, 3)),
         order=Order(dataset.split("train").shard_sizes, config.seed),
         options=AugmentOptions.of(config),
+        first_example=first_example,
         first_part=worker * local_replicas,
         local_parts=local_replicas,
         parts=replicas,
         remote=storage.is_remote(dataset.path),
     )
     return Batches(
-        lambda: itertools.count(start_step * local_replicas),
+        itertools.count,
         lambda: _source(dataset, "train", config.cache_dir, config.cache_size_gb),
         load,
     )
@@ -193,6 +194,7 @@ class _TrainingBatch:
     memory: BatchMemory
     order: Order
     options: AugmentOptions
+    first_example: int
     first_part: int
     local_parts: int
     parts: int
@@ -218,10 +220,11 @@ class _TrainingBatch:
 
     def _slice(self, number: int) -> tuple[int, int]:
         """Give the positions [start, stop) of an element's examples."""
-        step, replica = divmod(number, self.local_parts)
-        return slice_of_batch(
-            step, self.config.global_batch_size, self.first_part + replica, self.parts
+        batch, replica = divmod(number, self.local_parts)
+        start, stop = slice_of_batch(
+            batch, self.config.global_batch_size, self.first_part + replica, self.parts
         )
+        return self.first_example + start, self.first_example + stop
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
 """Which example comes when: arithmetic on (shard sizes, seed, position), without any state.
 
-Positions number the endless stream of epochs: epoch e holds positions [e*N, (e+1)*N), and global
-batch s is [s*B, (s+1)*B). An epoch visits every example once. It shuffles the shards, cuts their
-list into windows of `window_shards`, and shuffles the examples of each window as a whole: a
-worker needs one window of shards at a time, so the rest can still be on its way from a bucket.
+Positions number the endless stream of epochs: epoch e holds positions [e*N, (e+1)*N), and the
+global batch after E images is [E, E + B). An epoch visits every example once. It shuffles the
+shards, cuts their list into windows of `window_shards`, and shuffles the examples of each window as
+a whole: a worker needs one window of shards at a time, so the rest can still be on its way from a
+bucket.
 
 Its arithmetic is a keyed permutation of 0..n-1, with random access in constant memory: a Feistel
 network (Luby and Rackoff 1988) over the smallest power of two that holds n, at least 32. Results
@@ -109,10 +110,13 @@ class Order:
         return np.stack([np.full_like(places, epoch), members[member], records], axis=1)
 
 
-def slice_of_batch(step: int, global_batch_size: int, part: int, parts: int) -> tuple[int, int]:
-    """Give the positions [start, stop) of one of `parts` equal, consecutive parts of a batch."""
+def slice_of_batch(number: int, global_batch_size: int, part: int, parts: int) -> tuple[int, int]:
+    """Give the positions [start, stop) of one of `parts` equal, consecutive parts of a batch.
+
+    They are counted from the first of batches that all have the same size.
+    """
     size = global_batch_size // parts
-    start = step * global_batch_size + part * size
+    start = number * global_batch_size + part * size
     return start, start + size
 
 

@@ -156,6 +156,7 @@ def plan_exchange(
     hop_latency_s: float = HOP_LATENCY_S,
     workers: int = 0,
     local_gbps: float = 0.0,
+    methods: Mapping[str, Method] | None = None,
 ) -> Plan:
     """Choose for each variable how its gradient travels.
 
@@ -175,6 +176,7 @@ def plan_exchange(
         hop_latency_s: Cost of one message between two workers whatever its size, in seconds.
         workers: Workers that share the replicas evenly; 0: each replica is one.
         local_gbps: What a replica can send within its worker, in Gbit/s; 0 if nobody knows.
+        methods: How each variable travels, if that is known already.
 
     Raises:
         ValueError: An unknown mode, or a number that is not positive.
@@ -191,7 +193,7 @@ def plan_exchange(
     link = Link(network_gbps, product_gflops, hop_latency_s, local_gbps)
     workers = workers or replicas
     planner = _Planner(mode, per_replica_batch, replicas, workers, link, 2 if half else 4)
-    variables = planner.variables(shapes)
+    variables = planner.variables(shapes, methods or {})
     return Plan(
         mode=mode,
         replicas=replicas,
@@ -228,7 +230,13 @@ class _Planner:
     link: Link
     wire_bytes: int
 
-    def variables(self, shapes: Mapping[str, Shape]) -> tuple[VariablePlan, ...]:
+    def variables(
+        self, shapes: Mapping[str, Shape], methods: Mapping[str, Method]
+    ) -> tuple[VariablePlan, ...]:
+        if methods:
+            return tuple(
+                self._variable(name, shape, methods[name]) for name, shape in shapes.items()
+            )
         factors = {name for name, shape in shapes.items() if self._prefers_factors(name, shape)}
         if self.mode != "factors" and not self._worth_a_gather(shapes, factors):
             factors = set()

@@ -51,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> None:
     # All GPUs of this machine and no other: evaluation is short, and none of a cluster's workers.
     strategy = connect(SINGLE, run.config, devices.prepare(os.environ))
     trained = load_trained_model(run, config.checkpoint, strategy)
-    chosen = precision.choose(config.precision)
+    chosen = precision.choose(trained.precision(config.precision, otherwise="auto"))
     started = time.monotonic()
     predictions = _predict(config, dataset, trained, strategy, chosen.compute_dtype)
     seconds = time.monotonic() - started

@@ -5,7 +5,7 @@ what is counted is what a single worker counts, partial batches and idle workers
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from job.dataset import batches as input_pipeline
 from job.dataset.batches import Batch
 from job.dataset.description import Dataset
 from job.distributed.cluster import Cluster
+from job.distributed.vote import Vote
 from job.evaluation.counts import Int64Array, Tally, count
 from job.evaluation.metrics import judge
 from job.images.preprocess import subtract_mean
@@ -51,6 +52,7 @@ class EvaluationResult:
     classes: tuple[str, ...]
     tally: Tally
     predictions: Predictions
+    precision: str
 
     @property
     def examples(self) -> int:
@@ -141,56 +143,102 @@ class Scorer:
             yield group + [ignored] * (self._local_replicas - len(group))
 
 
-def evaluate_together(
-    network: VGG19,
-    dataset: Dataset,
-    config: TrainConfig,
-    precision: Precision,
-    strategy: tf.distribute.Strategy,
-    cluster: Cluster,
-) -> EvaluationResult:
-    """Evaluate a network in training on the test split; all workers call it, all get the counts.
+class JointEvaluation:
+    """Evaluates a network in training on the test split, on all workers; compiled once.
 
-    Raises:
-        DivergedError: Logits are not finite.
-        DataError: A damaged record, or a test split without examples.
+    Args:
+        network: The network, made in the strategy's scope.
+        dataset: Its test split is counted.
+        config: Of the run.
+        precision: Arithmetic of the network.
+        strategy: Connects the workers.
+        cluster: Who this worker is.
     """
-    local_replicas = strategy.num_replicas_in_sync // cluster.num_workers
-    batches = input_pipeline.evaluation_batches(
-        dataset,
-        "test",
-        image_size_px=config.image_size_px,
-        batch_size=BATCH_SIZE,
-        cache_dir=config.cache_dir,
-        cache_size_gb=config.cache_size_gb,
-        worker=cluster.worker,
-        num_workers=cluster.num_workers,
-    )
-    scorer = Scorer(network, precision.compute_dtype, strategy, local_replicas)
-    predictions = scorer.predict(batches)
-    own = count(predictions.logits, predictions.labels)
-    total = Tally(own.num_classes, sum_over_workers(strategy, cluster, own.sums))
-    return EvaluationResult(dataset.classes, total, predictions)
+
+    def __init__(
+        self,
+        network: VGG19,
+        dataset: Dataset,
+        config: TrainConfig,
+        precision: Precision,
+        strategy: tf.distribute.Strategy,
+        cluster: Cluster,
+    ) -> None:
+        self._dataset = dataset
+        self._config = config
+        self._cluster = cluster
+        self._local_replicas = strategy.num_replicas_in_sync // cluster.num_workers
+        self._precision = precision.name
+        self._scorer = Scorer(network, precision.compute_dtype, strategy, self._local_replicas)
+        self._sum = WorkersSum(strategy, cluster)
+        self._vote = Vote(strategy, cluster)
+
+    def run(self, leave: Callable[[], bool] = lambda: False) -> EvaluationResult | None:
+        """Count the split, or stop between two batches; all workers call it, all get the same.
+
+        Args:
+            leave: Says whether this worker wants to stop; one that does stops all of them.
+
+        Returns:
+            The counts over all workers; None if it was stopped.
+
+        Raises:
+            DivergedError: Logits are not finite.
+            DataError: A damaged record, or a test split without examples.
+        """
+        batches = input_pipeline.evaluation_batches(
+            self._dataset,
+            "test",
+            image_size_px=self._config.image_size_px,
+            batch_size=BATCH_SIZE,
+            cache_dir=self._config.cache_dir,
+            cache_size_gb=self._config.cache_size_gb,
+            worker=self._cluster.worker,
+            num_workers=self._cluster.num_workers,
+        )
+        try:
+            predictions = self._scorer.predict(self._until_asked(batches, leave))
+        except _StoppedError:
+            return None
+        own = count(predictions.logits, predictions.labels)
+        total = Tally(own.num_classes, self._sum(own.sums))
+        return EvaluationResult(self._dataset.classes, total, predictions, self._precision)
+
+    def _until_asked(self, batches: Iterable[Batch], leave: Callable[[], bool]) -> Iterator[Batch]:
+        # Every worker has the same number of batches, so that all ask at the same ones.
+        for number, batch in enumerate(batches):
+            if number % self._local_replicas == 0 and self._vote.any(leave()):
+                raise _StoppedError
+            yield batch
 
 
-def sum_over_workers(
-    strategy: tf.distribute.Strategy, cluster: Cluster, mine: Int64Array
-) -> Int64Array:
-    """Add up one array of each worker, exactly; every worker gets the sum."""
-    if cluster.num_workers == 1:
-        return mine
-    local_replicas = strategy.num_replicas_in_sync // cluster.num_workers
+class _StoppedError(Exception):
+    """An evaluation that was asked to stop."""
 
-    def replica() -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        # A worker's array counts once, however many replicas it has.
-        first = context.replica_id_in_sync_group % local_replicas == 0
-        share = tf.where(first, tf.constant(mine), tf.zeros_like(mine))
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, share)
 
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def reduce() -> Any:
-        return strategy.experimental_local_results(strategy.run(replica))[0]
+class WorkersSum:
+    """Adds up one array of each worker, exactly; every worker gets the sum. Compiled once."""
 
-    total: Int64Array = reduce().numpy()
-    return total
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster) -> None:
+        self._alone = cluster.num_workers == 1
+        local_replicas = strategy.num_replicas_in_sync // cluster.num_workers
+
+        def replica(mine: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            # A worker's array counts once, however many replicas it has.
+            first = context.replica_id_in_sync_group % local_replicas == 0
+            share = tf.where(first, mine, tf.zeros_like(mine))
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, share)
+
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+        def reduce(mine: tf.Tensor) -> Any:
+            return strategy.experimental_local_results(strategy.run(replica, (mine,)))[0]
+
+        self._reduce = reduce
+
+    def __call__(self, mine: Int64Array) -> Int64Array:
+        """Give the sum; all workers call it with arrays of the same shape."""
+        if self._alone:
+            return mine
+        total: Int64Array = self._reduce(tf.constant(mine)).numpy()
+        return total

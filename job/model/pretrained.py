@@ -32,6 +32,11 @@ class LoadReport:
     ignored: tuple[str, ...]
     loaded_bytes: int
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the last layer's weights were loaded, too."""
+        return any(_is_below(name, (_HEAD,)) for name in self.loaded)
+
     def __str__(self) -> str:
         parts = [
             f"loaded {len(self.loaded)} variables ({self.loaded_bytes / 1e6:.1f} MB) from "
@@ -39,6 +44,8 @@ class LoadReport:
         ]
         if self.skipped:
             parts.append(f"random: {_shorten(self.skipped)}")
+        if self.has_head:
+            parts.append("the last layer too, since it has the same classes")
         if self.ignored:
             parts.append(f"ignored: {_shorten(self.ignored)}")
         return "; ".join(parts)

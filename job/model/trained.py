@@ -18,6 +18,17 @@ class TrainedModel:
     checkpoint: CheckpointDir
     network: VGG19
 
+    def precision(self, asked_for: str, otherwise: str) -> str:
+        """Name the arithmetic to compute in: for "auto" that in which the run was trained.
+
+        Args:
+            asked_for: "auto", or the name of one.
+            otherwise: What to take where the run's is not known.
+        """
+        if asked_for != "auto":
+            return asked_for
+        return self.checkpoint.manifest.state.precision or otherwise
+
 
 def load_trained_model(
     run: Run, which: str, strategy: tf.distribute.Strategy | None = None

@@ -58,7 +58,9 @@ def run(
     for talkative in ("tensorflow", "absl", "matplotlib"):
         logging.getLogger(talkative).setLevel(logging.ERROR)
     try:
-        config = flags.parse(config_class, sys.argv[1:] if args is None else args)
+        config = flags.parse(
+            config_class, sys.argv[1:] if args is None else args, read=storage.read_bytes
+        )
     except HelpRequested:
         print(
             "\n\n".join(filter(None, (flags.help_text(config_class, program, description), epilog)))

@@ -89,7 +89,7 @@ def _fork(command: Sequence[str], pipes: Mapping[int, tuple[int, int]]) -> int:
 def _run_directory(command: Sequence[str]) -> str:
     """Find where the trainer keeps its run; empty if its flags are wrong, as it will say."""
     try:
-        return flags.parse(TrainConfig, _training_flags(command) or ()).run
+        return flags.parse(TrainConfig, _training_flags(command) or (), read=storage.read_bytes).run
     except (ConfigError, HelpRequested):
         return ""
 

@@ -8,22 +8,19 @@ SHA-256 of every file, so that a torn or altered checkpoint is recognised and sk
 import contextlib
 import dataclasses
 import hashlib
-import json
 import logging
-import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
 
 import tensorflow as tf
 
 from job import storage
 from job.contract import layout
 from job.contract.errors import ConfigError, DataError, InputMissingError
-from job.run import lease_file
-from job.run.manifest import CRC32C
+from job.run import evaluations, lease_file
 from job.run.manifest import CheckpointDir as CheckpointDir
+from job.run.manifest import FileFacts
 from job.run.manifest import committed_steps as committed_steps
 from job.run.manifest import read_checkpoint as read_checkpoint
 
@@ -68,7 +65,7 @@ def find_checkpoint(run: str, which: str) -> CheckpointDir:
         InputMissingError: The run has no such checkpoint; the message lists those it has.
     """
     if which in ("best", "latest"):
-        best = best_step(run) if which == "best" else None
+        best = evaluations.best_step(run) if which == "best" else None
         found = read_checkpoint(run, best) if best is not None else newest_committed(run)
         if found is None:
             raise InputMissingError(f"no checkpoint in {layout.checkpoints_dir(run)}")
@@ -80,31 +77,6 @@ def find_checkpoint(run: str, which: str) -> CheckpointDir:
         have = ", ".join(map(str, sorted(steps))) or "none"
         raise InputMissingError(f"no checkpoint of step {which} in {run}; it has: {have}")
     return read_checkpoint(run, int(which))
-
-
-def best_step(run: str) -> int | None:
-    """Read which checkpoint evaluated best; None if none was, or it is gone."""
-    step = int(_read_best(run).get("step", -1))
-    if step < 0 or not storage.exists(layout.manifest_file(layout.checkpoint_dir(run, step))):
-        return None
-    return step
-
-
-def best_metric(run: str, name: str) -> float:
-    """Read a metric of the best evaluation so far; minus infinity if there was none."""
-    return float(_read_best(run).get("metrics", {}).get(name, -math.inf))
-
-
-def _read_best(run: str) -> dict[str, Any]:
-    try:
-        content = json.loads(storage.read_bytes(layout.best_file(run)))
-        int(content["step"]), dict(content["metrics"])
-    except InputMissingError:
-        return {}
-    except (ValueError, TypeError, KeyError) as error:
-        _log.warning("%s is damaged and ignored: %s", layout.best_file(run), error)
-        return {}
-    return dict(content)
 
 
 @contextlib.contextmanager
@@ -127,17 +99,17 @@ def local_copy(checkpoint: CheckpointDir) -> Iterator[str]:
         yield os.path.join(folder, _prefix(checkpoint))
 
 
-def _fetch(remote: str, local: str, facts: Mapping[str, Any]) -> None:
+def _fetch(remote: str, local: str, facts: FileFacts) -> None:
     """Download one file of a checkpoint; what arrives is hashed once."""
     crc32c = storage.download(remote, local).crc32c
-    if facts.get(CRC32C) is None or crc32c is None:
+    if facts.crc32c is None or crc32c is None:
         _verify(remote, local, facts)
-    elif crc32c != facts[CRC32C]:
+    elif crc32c != facts.crc32c:
         raise DataError(f"{remote} was altered: its crc32c is {crc32c}")
 
 
-def _verify(shown: str, local: str, facts: Mapping[str, Any]) -> None:
-    if sha256_of_file(local) != facts["sha256"]:
+def _verify(shown: str, local: str, facts: FileFacts) -> None:
+    if sha256_of_file(local) != facts.sha256:
         raise DataError(f"{shown} was altered: its SHA-256 is wrong")
 
 
@@ -154,8 +126,21 @@ def _plain(name: str) -> str:
     return name
 
 
-def load_variables(checkpoint: CheckpointDir, variables: Mapping[str, tf.Variable]) -> None:
+def load_variables(
+    checkpoint: CheckpointDir,
+    variables: Mapping[str, tf.Variable],
+    *,
+    optional: Collection[str] = (),
+) -> list[str]:
     """Assign every variable its value in a checkpoint.
+
+    Args:
+        checkpoint: Holds the values.
+        variables: By the names that they have there.
+        optional: Names of those that may be missing there; they stay as they are.
+
+    Returns:
+        The names that were missing.
 
     Raises:
         DataError: The checkpoint is damaged; nothing was assigned.
@@ -165,16 +150,19 @@ def load_variables(checkpoint: CheckpointDir, variables: Mapping[str, tf.Variabl
     with local_copy(checkpoint) as prefix:
         reader = tf.train.load_checkpoint(prefix)
         shapes = reader.get_variable_to_shape_map()
+        missing = [name for name in variables if name in optional and name not in shapes]
         wrong = [
             f"{name} {'is missing' if name not in shapes else f'has shape {shapes[name]}'}"
             f" (expected {variable.shape.as_list()})"
             for name, variable in variables.items()
-            if shapes.get(name) != variable.shape.as_list()
+            if name not in missing and shapes.get(name) != variable.shape.as_list()
         ]
         if wrong:
             raise ConfigError(f"{checkpoint.path} does not fit this network: {'; '.join(wrong)}")
         for name, variable in variables.items():
-            variable.assign(reader.get_tensor(name))
+            if name not in missing:
+                variable.assign(reader.get_tensor(name))
+    return missing
 
 
 def newest_whole(run: str) -> CheckpointDir | None:
@@ -210,7 +198,7 @@ def newest_whole(run: str) -> CheckpointDir | None:
 def _compared_by_content(checkpoint: CheckpointDir) -> bool:
     """Whether reading the manifest has compared the files by a checksum that storage keeps."""
     files = checkpoint.manifest.files.values()
-    return storage.is_remote(checkpoint.path) and all(CRC32C in facts for facts in files)
+    return storage.is_remote(checkpoint.path) and all(facts.crc32c for facts in files)
 
 
 def sha256_of_file(path: str) -> str:

@@ -1,14 +1,25 @@
-"""A run directory's identity: the configuration and the dataset it was started with."""
+"""A run directory's identity: the configuration and the dataset it was started with.
 
-import json
-from dataclasses import dataclass
+Opening one is done in two parts. `look` decides, and changes nothing: any error until the first
+step leaves what is there as it was. `begin` writes, when that step is about to be taken.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from job import storage
 from job.contract import layout
-from job.contract.configs import TrainConfig, from_dict, to_dict
+from job.contract.configs import TrainConfig, from_stored, to_dict, to_stored
 from job.contract.errors import ConfigError, DataError, InputMissingError
+from job.contract.schema import Count, Word
 from job.dataset.description import Dataset
+from job.run import checkpoints, leftovers
 from job.run.lease import RunLease
+from job.run.manifest import CheckpointDir, Manifest
+from job.storage import documents
+from job.storage.interface import ABSENT, NotFoundError, PreconditionError
 
 # What may change between attempts without changing what is trained.
 _FREE = frozenset(
@@ -19,6 +30,7 @@ _FREE = frozenset(
         "network_gbps", "peer_timeout_s", "cluster_timeout_s", "xla",
     }
 )  # fmt: skip
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,40 +44,110 @@ class Run:
     classes: tuple[str, ...]
 
 
-def open_run(config: TrainConfig, dataset: Dataset, lease: RunLease) -> None:
-    """Start a run directory, or make sure that the one there is of the same run.
+@dataclass(frozen=True, kw_only=True)
+class RunDataset:
+    """Content of a run's dataset.json; `examples` are those of each split."""
 
-    A submission deletes what was there once, however often it is restarted.
+    name: Word
+    fingerprint: Word
+    classes: tuple[Word, ...]
+    examples: Mapping[Word, Count] = field(default_factory=dict)
+    format: int = 1
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How training will find a run directory.
+
+    Attributes:
+        checkpoint: What it goes on from; None at the start of a run.
+        earlier: The configuration of that checkpoint, where it is known.
+        overwrite: Whether what is there will be deleted.
+        generations: Of the files that `begin` will replace, by their path.
+    """
+
+    checkpoint: CheckpointDir | None
+    earlier: TrainConfig | None
+    overwrite: bool
+    generations: Mapping[str, int]
+
+    @property
+    def step(self) -> int:
+        """The step that training goes on from."""
+        return self.checkpoint.step if self.checkpoint else 0
+
+
+def look(config: TrainConfig, dataset: Dataset, lease: RunLease) -> Opening:
+    """Find out how a run directory can be opened; nothing in it is changed.
+
+    A run that has no checkpoint has nothing to lose, and is started anew with any settings.
 
     Raises:
         ConfigError: Another configuration or dataset started it; the difference is in the message.
-        DeniedError, InputMissingError: It cannot be written.
+        DataError: It is damaged.
     """
-    try:
-        earlier = load_run(config.run)
-    except InputMissingError:
-        _write(config, dataset)
-        return
+    paths = (layout.run_dataset_file(config.run), layout.config_file(config.run))
+    generations = {path: _generation(path) for path in paths}
+    # An attempt of the same submission has had its --overwrite: this one goes on from there.
     if config.overwrite and not lease.has_overwritten:
-        lease.overwrite()
-        delete_run(config.run)
-        _write(config, dataset)
-        return
+        return Opening(None, None, True, generations)
+    checkpoint = checkpoints.newest_whole(config.run)
+    earlier = _earlier(config.run)
+    if earlier is None:
+        return Opening(checkpoint, None, False, generations)
     changed = differences(earlier.config, config)
     if earlier.dataset_fingerprint != dataset.fingerprint:
         changed.append(f"dataset: {earlier.dataset_name} -> {dataset.name} (other content)")
-    if earlier.classes != dataset.classes:
-        raise ConfigError(
-            f"{config.run} was trained on {len(earlier.classes)} other classes than the "
-            f"{len(dataset.classes)} of {config.data}; choose another --run"
-        )
-    if changed and not config.resume:
-        raise ConfigError(
-            f"{config.run} was started with other settings ({'; '.join(changed)}); choose another "
-            "--run, or give --resume to go on with the new ones, or --overwrite to start again"
-        )
-    if changed:
-        _write(config, dataset)
+    if checkpoint is None:
+        if changed:
+            _log.info(
+                "%s was started with other settings (%s), but nothing was saved: it starts anew",
+                config.run,
+                "; ".join(changed),
+            )
+        return Opening(None, None, False, generations)
+    _check_changes(config, dataset, earlier, changed)
+    return Opening(checkpoint, earlier.config, False, generations)
+
+
+def begin(
+    opening: Opening, config: TrainConfig, dataset: Dataset, lease: RunLease
+) -> list[Manifest]:
+    """Make a run directory ready for the first step of this attempt.
+
+    It is written even if nothing has changed: an attempt from before, which knows the files as
+    they were, cannot replace them any more, however late it tries.
+
+    Returns:
+        The manifests of the checkpoints that are there.
+
+    Raises:
+        LeaseLostError: Somebody else writes into the run.
+        DeniedError, InputMissingError: It cannot be written.
+    """
+    if opening.overwrite:
+        lease.overwrite()
+        lease.check()
+        leftovers.remove_everything(lease)
+    about = RunDataset(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        classes=dataset.classes,
+        examples={name: split.examples for name, split in dataset.splits.items()},
+    )
+    contents: dict[str, Any] = {
+        layout.run_dataset_file(config.run): about,
+        layout.config_file(config.run): to_stored(config),
+    }
+    for path, content in contents.items():
+        lease.check()
+        try:
+            documents.write(path, content, if_generation_match=opening.generations[path])
+        except PreconditionError:
+            lease.check()
+            raise
+    lease.check()
+    return leftovers.remove(lease, opening.step)
 
 
 def load_run(run: str) -> Run:
@@ -76,18 +158,12 @@ def load_run(run: str) -> Run:
         DataError: Its files cannot be read.
     """
     try:
-        config = json.loads(storage.read_bytes(layout.config_file(run)))
-        dataset = json.loads(storage.read_bytes(layout.run_dataset_file(run)))
-        return Run(
-            run,
-            from_dict(TrainConfig, config),
-            dataset["name"],
-            dataset["fingerprint"],
-            tuple(dataset["classes"]),
-        )
+        config = documents.read(layout.config_file(run), dict[str, Any])
+        dataset = documents.read(layout.run_dataset_file(run), RunDataset)
+        return Run(run, from_stored(config), dataset.name, dataset.fingerprint, dataset.classes)
     except InputMissingError as error:
         raise InputMissingError(f"{run} is not a run directory: {error}") from error
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+    except ConfigError as error:
         raise DataError(f"{layout.config_file(run)} is damaged: {error}") from error
 
 
@@ -99,47 +175,6 @@ def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
         for name in old
         if name not in _FREE and old[name] != new[name]
     ]
-
-
-def delete_run(run: str) -> None:
-    """Delete what a run wrote, but for the logs of its attempts.
-
-    Its configuration goes last, so that a half-deleted run still shows.
-    """
-    ours = [
-        layout.checkpoints_dir(run),
-        layout.evaluations_dir(run),
-        layout.join(run, "notified"),
-        layout.logs_dir(run),
-        layout.report_dir(run),
-        layout.model_dir(run),
-    ]
-    for folder in ours:
-        for stat in list(storage.list_files(folder)):
-            storage.delete(stat.path)
-    for path in (
-        layout.follow_up_file(run),
-        layout.progress_file(run),
-        layout.run_dataset_file(run),
-        layout.config_file(run),
-    ):
-        storage.delete(path)
-
-
-def _write(config: TrainConfig, dataset: Dataset) -> None:
-    about = {
-        "name": dataset.name,
-        "fingerprint": dataset.fingerprint,
-        "classes": dataset.classes,
-        "examples": {name: split.examples for name, split in dataset.splits.items()},
-    }
-    storage.write_bytes(layout.run_dataset_file(config.run), _json(about))
-    kept = to_dict(config) | {"resume": False, "overwrite": False, "take_over": False}
-    storage.write_bytes(layout.config_file(config.run), _json(kept))
-
-
-def _json(content: object) -> bytes:
-    return json.dumps(content, indent=1).encode() + b"\n"
 
 
 def check_classes(run: Run, dataset: Dataset) -> None:
@@ -163,3 +198,30 @@ def check_classes(run: Run, dataset: Dataset) -> None:
         f"{run.path} was trained on other classes than those of {dataset.path}: it has "
         f"{difference}; give the dataset it was trained on ({run.config.data})"
     )
+
+
+def _earlier(run: str) -> Run | None:
+    try:
+        return load_run(run)
+    except InputMissingError:
+        return None
+
+
+def _check_changes(config: TrainConfig, dataset: Dataset, earlier: Run, changed: list[str]) -> None:
+    if earlier.classes != dataset.classes:
+        raise ConfigError(
+            f"{config.run} was trained on {len(earlier.classes)} other classes than the "
+            f"{len(dataset.classes)} of {config.data}; choose another --run"
+        )
+    if changed and not config.resume:
+        raise ConfigError(
+            f"{config.run} was started with other settings ({'; '.join(changed)}); choose another "
+            "--run, or give --resume to go on with the new ones, or --overwrite to start again"
+        )
+
+
+def _generation(path: str) -> int:
+    try:
+        return storage.stat(path).generation or ABSENT
+    except NotFoundError:
+        return ABSENT

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from job import storage
@@ -103,6 +103,20 @@ class RunLease:
             if lease_file.generation(self.run) != self._generation:
                 self._lose()
             self.raise_if_lost()
+
+    def confirm(self, undo: Callable[[], None]) -> None:
+        """Check after a commit, and undo what was written when the lease was lost already.
+
+        A process can be stopped between the check before and what it writes then, for any time.
+
+        Raises:
+            LeaseLostError: Somebody else has it.
+        """
+        try:
+            self.check()
+        except LeaseLostError:
+            undo()
+            raise
 
     def overwrite(self) -> None:
         """Void everything that was written into the run before this lease, at one stroke.

@@ -1,45 +1,70 @@
 """What a run's checkpoints are, by their manifests: which steps there are, and of which files."""
 
 import contextlib
-import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from job import storage
-from job.contract import layout
+from job.contract import layout, schema
 from job.contract.errors import DataError, InputMissingError
+from job.contract.schema import Count, FormatNumber, PlainName, Sha256, Word
+from job.run.state import RunState
 
 PREFIX = "model"
 """What the names of a checkpoint's files begin with, before `.index` and `.data-00000-of-00001`."""
 STATE_FILE = "checkpoint"
 """TensorFlow's own note of the prefix, for people who load a copied checkpoint by its folder."""
 
-CRC32C = "crc32c"
-"""What a manifest calls the checksum by which a file in a bucket is known without reading it."""
 GLOBAL_STEP = "global_step"
 
 
-@dataclass(frozen=True)
+FORMAT = 2
+"""Of MANIFEST.json. Before it had one, its state was a set of numbers, and it held the metrics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """What a manifest says of a file: its size in bytes and its checksums.
+
+    `crc32c` is by what a file in a bucket is known without reading it.
+    """
+
+    bytes: Count
+    sha256: Sha256
+    crc32c: Word | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What makes a checkpoint complete.
 
-    `files` maps a name to its size in bytes, its SHA-256 and, in a bucket, its crc32c; `state`
-    holds what the trainer wants back beside variables; `dataset` is the fingerprint of the data it
-    was trained on; `writer` is the number of the lease that it was written under.
+    Attributes:
+        step: Steps taken until here.
+        files: Its other files, by name.
+        dataset: Fingerprint of what it was trained on.
+        writer: Number of the lease that it was written under.
+        state: What training goes on from beside the variables.
+        metrics: Of its evaluation, where that came first, as it did before format 2.
+        format: Of this file.
     """
 
-    step: int
-    files: Mapping[str, Mapping[str, Any]]
-    dataset: str = ""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    state: Mapping[str, float] = field(default_factory=dict)
-    writer: int = 0
+    step: Count
+    files: Mapping[PlainName, FileFacts]
+    dataset: Word = ""
+    writer: Count = 0
+    state: RunState = field(default_factory=RunState)
+    metrics: Mapping[Word, float] = field(default_factory=dict)
+    format: int = FORMAT
 
-    def to_json(self) -> bytes:
-        """Write the content of MANIFEST.json."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True).encode()
+
+@dataclass(frozen=True, kw_only=True)
+class _UnnumberedManifest:
+    step: Count
+    files: Mapping[PlainName, FileFacts]
+    dataset: Word = ""
+    writer: Count = 0
+    metrics: Mapping[Word, float | None] = field(default_factory=dict)
+    state: Mapping[Word, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,25 @@ class CheckpointDir:
     path: str
     manifest: Manifest
     verified: bool = False
+
+
+def parse(content: bytes, path: str) -> Manifest:
+    """Read the content of a MANIFEST.json, of any format so far, which is from `path`.
+
+    Raises:
+        DataError: It is none.
+    """
+    if schema.read(content, FormatNumber, what=path).format is not None:
+        return schema.read(content, Manifest, what=path, formats=(FORMAT,))
+    old = schema.read(content, _UnnumberedManifest, what=path)
+    return Manifest(
+        step=old.step,
+        files=old.files,
+        dataset=old.dataset,
+        writer=old.writer,
+        state=RunState.from_numbers(old.state),
+        metrics={name: value for name, value in old.metrics.items() if value is not None},
+    )
 
 
 def committed_steps(run: str) -> list[int]:
@@ -87,21 +131,20 @@ def read_checkpoint(run: str, step: int) -> CheckpointDir:
     """
     path = layout.checkpoint_dir(run, step)
     try:
-        content = json.loads(storage.read_bytes(layout.manifest_file(path)))
-        manifest = Manifest(**content)
-        expected = {name: int(facts["bytes"]) for name, facts in manifest.files.items()}
+        content = storage.read_bytes(layout.manifest_file(path))
     except InputMissingError as error:
         raise InputMissingError(f"no checkpoint of step {step} in {run}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{layout.manifest_file(path)} is damaged: {error}") from error
+    manifest = parse(content, layout.manifest_file(path))
     if manifest.step != step:
         raise DataError(f"{layout.manifest_file(path)} speaks of step {manifest.step}")
     stats = {stat.path.split("/")[-1]: stat for stat in storage.list_files(path)}
-    for name, size in expected.items():
+    for name, expected in manifest.files.items():
         found = stats.get(name)
-        if found is None or found.size != size:
+        if found is None or found.size != expected.bytes:
             is_there = f"{found.size} bytes" if found else "missing"
-            raise DataError(f"{path}/{name} is {is_there}; its manifest says {size} bytes")
-        if found.crc32c and manifest.files[name].get(CRC32C, found.crc32c) != found.crc32c:
+            raise DataError(
+                f"{path}/{name} is {is_there}; its manifest says {expected.bytes} bytes"
+            )
+        if found.crc32c and (expected.crc32c or found.crc32c) != found.crc32c:
             raise DataError(f"{path}/{name} was altered: its crc32c is {found.crc32c}")
     return CheckpointDir(step, path, manifest)

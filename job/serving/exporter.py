@@ -17,6 +17,7 @@ from job.contract.configs import ExportConfig, to_dict
 from job.contract.errors import ConfigError
 from job.dataset.description import Dataset, load_dataset
 from job.model.trained import TrainedModel, load_trained_model
+from job.run import evaluations
 from job.run.checkpoints import sha256_of_file
 from job.run.directory import Run, check_classes, load_run
 from job.serving import quantised
@@ -40,7 +41,7 @@ def export(config: ExportConfig) -> None:
     calibration = _calibration(config, run)
     trained = load_trained_model(run, config.checkpoint)
     with atomic_folder.staging_folder(config.output) as folder:
-        precision, int8 = config.precision, None
+        precision, int8 = trained.precision(config.precision, otherwise="float32"), None
         if calibration is not None:
             precision = "float32"
             int8 = quantised.write(
@@ -61,7 +62,7 @@ def export(config: ExportConfig) -> None:
         trained.checkpoint.step,
         config.run,
         len(trained.run.classes),
-        config.precision,
+        precision,
         sum(file.bytes for file in description.files.values()) / 1e6,
         config.output,
     )
@@ -96,12 +97,13 @@ def _calibration(config: ExportConfig, run: Run) -> Dataset | None:
 def describe(
     trained: TrainedModel, precision: str, folder: str, int8: Int8Network | None = None
 ) -> ModelFacts:
-    """Give what model.json holds for the SavedModel in a folder."""
+    """Give what model.json holds for the SavedModel in a folder, which has that arithmetic."""
+    metrics = evaluations.metrics_of(trained.run.path, trained.checkpoint.manifest)
     run_config = trained.run.config
     return ModelFacts(
         run=trained.run.path,
         step=trained.checkpoint.step,
-        metrics=dict(trained.checkpoint.manifest.metrics),
+        metrics={name: value for name, value in metrics.items() if value is not None},
         dataset=trained.run.dataset_name,
         dataset_fingerprint=trained.run.dataset_fingerprint,
         classes=trained.run.classes,

@@ -1,7 +1,5 @@
 """The factor on the loss that keeps float16 gradients from vanishing."""
 
-from collections.abc import Mapping
-
 _LARGEST = 2.0**24
 
 
@@ -36,15 +34,13 @@ class LossScale:
             self._steps_without_overflow = 0
         return True
 
-    def state(self) -> dict[str, float]:
-        """Give what a checkpoint must hold, so that a resumed run scales as the first one would."""
-        return {
-            "loss_scale": self.value,
-            "steps_without_overflow": float(self._steps_without_overflow),
-        }
+    @property
+    def steps_without_overflow(self) -> int:
+        """How long ago the last overflow was, in steps; a checkpoint must hold it."""
+        return self._steps_without_overflow
 
-    def restore(self, state: Mapping[str, float]) -> None:
-        """Take back what `state` gave; one from a run in another precision changes nothing."""
-        if self._dynamic and "loss_scale" in state:
-            self.value = state["loss_scale"]
-            self._steps_without_overflow = int(state.get("steps_without_overflow", 0))
+    def restore(self, value: float, steps_without_overflow: int) -> None:
+        """Go on as the run did that a checkpoint is from; where it is not dynamic it stays 1."""
+        if self._dynamic:
+            self.value = value
+            self._steps_without_overflow = steps_without_overflow

@@ -51,15 +51,28 @@ class Momentum:
 
     @classmethod
     def for_training(
-        cls, variables_by_name: Mapping[str, tf.Variable], config: TrainConfig
+        cls,
+        variables_by_name: Mapping[str, tf.Variable],
+        config: TrainConfig,
+        *,
+        head_is_new: bool,
     ) -> "Momentum":
-        """Make the optimizer of a run, with the learning rate multipliers that it asks for."""
+        """Make the optimizer of a run, with the learning rate multipliers that it asks for.
+
+        Args:
+            variables_by_name: Of the network.
+            config: Of the run.
+            head_is_new: Whether the last layer alone has random weights.
+        """
         return cls(
             variables_by_name,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             clip_norm=config.clip_norm,
-            multipliers={name: _multiplier(name, config) for name in variables_by_name},
+            multipliers={
+                name: _multiplier(name, config, head_is_new=head_is_new)
+                for name in variables_by_name
+            },
         )
 
     @property
@@ -127,11 +140,11 @@ def _zeros(name: str, variable: tf.Variable) -> tf.Variable:
     return tf.Variable(lambda: tf.zeros(variable.shape), name=name, trainable=False)
 
 
-def _multiplier(name: str, config: TrainConfig) -> float:
+def _multiplier(name: str, config: TrainConfig, *, head_is_new: bool) -> float:
     """Freeze the layers below `freeze_below`; hurry the last one where it alone is new."""
     stage = name.split("/")[1]
     if LAYER_STAGES.index(stage) < LAYER_STAGES.index(config.freeze_below):
         return 0.0
-    if stage == "fc8" and config.init_checkpoint:
+    if stage == "fc8" and head_is_new:
         return config.head_learning_rate_multiplier
     return 1.0

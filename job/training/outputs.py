@@ -1,8 +1,8 @@
 """What a run writes while it trains: curves, checkpoints, progress. Only the chief writes."""
 
+import logging
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Self
 
@@ -14,10 +14,13 @@ from job.contract.errors import JobError
 from job.contract.evaluation_file import EvaluationNote
 from job.dataset.description import Dataset
 from job.evaluation.passes import EvaluationResult
-from job.run import checkpoints
+from job.run import directory
 from job.run.checkpoint_writer import CheckpointWriter
+from job.run.directory import Opening
+from job.run.evaluations import EvaluationRecords
 from job.run.lease import RunLease
-from job.storage import documents
+from job.run.manifest import Manifest
+from job.run.state import RunState
 from job.storage.mirror import RunMirror
 from job.training import evaluation_summary
 from job.training.ledger import Ledger
@@ -25,6 +28,8 @@ from job.training.progress import Progress
 from job.training.step import StepResult
 from job.training.step_means import StepMeans
 from job.training.tensorboard import Summaries
+
+_log = logging.getLogger(__name__)
 
 
 class RunOutput:
@@ -36,6 +41,7 @@ class RunOutput:
         total_steps: The step at which it ends.
         dataset: What is trained on; checkpoints carry its fingerprint.
         lease: Of the run directory; the chief alone has it, and writes.
+        opening: How the chief has found the run directory.
         gpus: Of all workers together.
     """
 
@@ -47,23 +53,29 @@ class RunOutput:
         total_steps: int,
         dataset: Dataset,
         lease: RunLease | None,
+        opening: Opening | None,
         gpus: int,
     ) -> None:
         self._config = config
         self._lease = lease
+        self._opening = opening
         self._first_step = first_step
         self._total_steps = total_steps
         self._dataset = dataset
         self._is_chief = lease is not None
         self._gpus = gpus
+        self._records: EvaluationRecords | None = None
         self._best = -math.inf
         self._means = StepMeans()
 
     def __enter__(self) -> Self:
+        """Begin to write: what `directory.look` has found is made ready for the first step."""
         config = self._config
         with ExitStack() as stack:
             local = config.run
-            if self._is_chief:
+            manifests: list[Manifest] = []
+            if self._lease is not None and self._opening is not None:
+                manifests = directory.begin(self._opening, config, self._dataset, self._lease)
                 local = stack.enter_context(RunMirror(config.run, config.log_sync_s)).path
             self.progress = stack.enter_context(
                 Progress(
@@ -77,26 +89,50 @@ class RunOutput:
                 )
             )
             if self._lease is not None:
-                self._open_chiefs_outputs(stack, local, self._lease)
+                self._open_chiefs_outputs(stack, local, self._lease, manifests)
             # Only what was opened without an error is closed by __exit__.
             self._exit = stack.pop_all()
         return self
 
-    def _open_chiefs_outputs(self, stack: ExitStack, local: str, lease: RunLease) -> None:
+    def _open_chiefs_outputs(
+        self, stack: ExitStack, local: str, lease: RunLease, manifests: Sequence[Manifest]
+    ) -> None:
         config = self._config
-        self._best = checkpoints.best_metric(config.run, "top1")
+        self._records = EvaluationRecords(lease, self._first_step)
+        self._records.add_older(manifests)
+        self._best = self._records.best_value
         self._summaries = Summaries(local, first_step=self._first_step)
         stack.callback(self._summaries.close)
         self._writer = CheckpointWriter(
             lease,
+            records=self._records,
             keep=config.keep,
             first_step=self._first_step,
             dataset=self._dataset.fingerprint,
         )
-        stack.callback(self._writer.close)
+        stack.push(self._close_writer)
+
+    def _close_writer(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the last save; its failure does not hide what has ended training before."""
+        try:
+            self._writer.close()
+        except JobError as error:
+            if kind is None:
+                raise
+            if not issubclass(kind, type(error)):
+                _log.warning("the last checkpoint could not be saved: %s", error)
 
     def __exit__(self, *error: object) -> None:
         self._exit.__exit__(*error)  # type: ignore[arg-type]
+
+    def is_evaluated(self, step: int) -> bool:
+        """Whether the evaluation of a step was recorded, in this attempt or before."""
+        return self._records is not None and step in self._records
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self._is_chief and self._writer.has_committed
 
     def describe(self, plan: str) -> None:
         """Write the configuration and the plan of the exchange as texts."""
@@ -134,43 +170,32 @@ class RunOutput:
                 },
             )
 
-    def evaluation(self, step: int, result: EvaluationResult) -> bool:
-        """Note an evaluation; say whether it is the best so far."""
+    def evaluation(self, step: int, result: EvaluationResult) -> None:
+        """Tell of an evaluation and record it, once its step is committed."""
         top1 = result.metrics["top1"]
-        better = top1 > self._best
-        self._best = max(top1, self._best)
         self.progress.say(
             f"step {step}: test top-1 {100 * top1:.2f} %, "
             f"top-5 {100 * result.metrics['top5']:.2f} %, "
             f"loss {result.metrics['loss']:.4f} on {result.examples:,} images"
-            + (" (best so far)" if better else "")
+            + (" (best so far)" if top1 > self._best else "")
         )
+        self._best = max(top1, self._best)
         if self._is_chief:
+            self._writer.record(
+                EvaluationNote(
+                    step=step,
+                    metrics=result.metrics,
+                    examples=result.examples,
+                    precision=result.precision,
+                )
+            )
             evaluation_summary.write(self._summaries, step, result, self._dataset, self._config)
-            self._note(step, result)
             self._summaries.flush()
-        return better
 
-    def _note(self, step: int, result: EvaluationResult) -> None:
-        note = EvaluationNote(step=step, metrics=dict(result.metrics), time=time.time())
-        path = layout.evaluation_file(self._config.run, step)
-        try:
-            documents.write(path, note)
-        except (JobError, OSError) as error:
-            self.progress.say(f"the evaluation could not be noted: {error}")
-
-    def save(
-        self,
-        step: int,
-        variables: Mapping[str, tf.Variable],
-        *,
-        state: Mapping[str, float],
-        metrics: Mapping[str, float],
-        best: bool,
-    ) -> None:
+    def save(self, step: int, variables: Mapping[str, tf.Variable], state: RunState) -> None:
         """Take a snapshot, to be committed in the background."""
         if self._is_chief:
-            self._writer.save(step, variables, state=state, metrics=metrics, best=best)
+            self._writer.save(step, variables, state=state)
 
     @property
     def saving(self) -> bool:

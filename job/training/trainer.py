@@ -2,9 +2,10 @@
 
 Every worker runs this same program. Each loads the weights, takes its rows of each global batch,
 exchanges gradients and applies the same update; the first worker alone writes into the run
-directory. A run goes on where its newest checkpoint ends, to the same bits.
+directory, under its lease. A run goes on where its newest checkpoint ends, to the same bits.
 """
 
+import itertools
 import logging
 import os
 import time
@@ -16,28 +17,23 @@ import tensorflow as tf
 
 from job import storage
 from job.contract.configs import TrainConfig
-from job.contract.errors import DivergedError, PreemptedError
+from job.contract.errors import DataError, DivergedError, PreemptedError
 from job.contract.wording import many
 from job.dataset import batches as input_pipeline
 from job.dataset.description import Dataset, load_dataset
 from job.distributed import devices
 from job.distributed.cluster import Cluster, read_cluster
 from job.distributed.peer_loss import naming_lost_peers
-from job.distributed.plan_for_run import known_link, plan_run
 from job.distributed.plan_table import plan_table
-from job.distributed.same_run import agree, from_chief, same_precision
+from job.distributed.same_run import agree, from_chief
 from job.distributed.strategy import connect
-from job.evaluation import passes
-from job.model.pretrained import load_weights
-from job.model.vgg19 import VGG19
+from job.evaluation.passes import JointEvaluation
 from job.process.stop_request import StopRequest
-from job.run import checkpoints, directory
-from job.run.checkpoints import CheckpointDir
+from job.run import directory
+from job.run.directory import Opening
 from job.run.lease import RunLease, submission_id, take
-from job.training import schedule
-from job.training.loss_scale import LossScale
-from job.training.optimizer import Momentum
 from job.training.outputs import RunOutput
+from job.training.start import prepare
 from job.training.step import StepResult, TrainStep
 
 _log = logging.getLogger(__name__)
@@ -57,6 +53,7 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
     computing_on = devices.prepare(environ)
     cluster = read_cluster(environ)
     dataset = load_dataset(config.data)
+    _check_splits(dataset)
     with ExitStack() as stack:
         lease = None
         if cluster.is_chief:
@@ -67,17 +64,34 @@ def train(config: TrainConfig, environ: Mapping[str, str] = os.environ) -> None:
         stop = stack.enter_context(StopRequest())
         stack.enter_context(naming_lost_peers(cluster))
         agree(strategy, cluster, {"config": config, "dataset": dataset.identity})
-        if lease is not None:
-            directory.open_run(config, dataset, lease)
-        Trainer(config, cluster, dataset, strategy, stop, lease).run()
+        opening = directory.look(config, dataset, lease) if lease else None
+        Trainer(config, cluster, dataset, strategy, stop, lease, opening).run()
     requests = storage.request_counts()
     if cluster.is_chief and requests:
         counts = ", ".join(f"{number:,} {kind}" for kind, number in sorted(requests.items()))
         _log.info("requests to storage by this worker: %s", counts)
 
 
+def _check_splits(dataset: Dataset) -> None:
+    if not dataset.splits["test"].examples:
+        raise DataError(
+            f"{dataset.path} has no test images, and training evaluates on them; make it again "
+            "with --test_fraction above 0"
+        )
+
+
 class Trainer:
-    """One worker's part in a run."""
+    """One worker's part in a run.
+
+    Args:
+        config: Of the run.
+        cluster: Who this worker is.
+        dataset: What is trained on.
+        strategy: Connects the workers.
+        stop: Says whether this worker was asked to leave.
+        lease: Of the run directory; the chief alone has it.
+        opening: How the chief has found the run directory.
+    """
 
     def __init__(
         self,
@@ -87,6 +101,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         stop: StopRequest,
         lease: RunLease | None,
+        opening: Opening | None,
     ) -> None:
         self._config = config
         self._cluster = cluster
@@ -94,114 +109,84 @@ class Trainer:
         self._strategy = strategy
         self._stop = stop
         self._lease = lease
-        self._total_steps = schedule.total_steps(config, dataset.splits["train"].examples)
-        self._learning_rate = schedule.learning_rate(config, self._total_steps)
-        self._precision = same_precision(config.precision, strategy, cluster)
-        self._loss_scale = LossScale(dynamic=self._precision.loss_scale == "dynamic")
-        with strategy.scope():
-            self._model = VGG19(
-                len(dataset.classes),
-                head=config.head,
-                width_multiplier=config.width_multiplier,
-                dropout_rate=config.dropout_rate,
-                seed=config.seed,
-            )
-            self._optimizer = Momentum.for_training(self._model.variables_by_name, config)
-        self._state = self._model.variables_by_name | self._optimizer.slots_by_name
+        self._start = start = prepare(config, cluster, dataset, strategy, opening)
+        self._course = start.course
+        self._loss_scale = start.loss_scale
+        self._train_step = TrainStep(
+            strategy=strategy,
+            model=start.model,
+            optimizer=start.optimizer,
+            plan=start.plan,
+            precision=start.precision,
+            config=config,
+            use_xla=config.xla == "on" or (config.xla == "auto" and _has_gpu()),
+        )
+        self._evaluation = JointEvaluation(
+            start.model, dataset, config, start.precision, strategy, cluster
+        )
+        self._output = RunOutput(
+            config,
+            first_step=start.course.first_step,
+            total_steps=start.course.total_steps,
+            dataset=dataset,
+            lease=lease,
+            opening=opening,
+            gpus=strategy.num_replicas_in_sync if _has_gpu() else 0,
+        )
 
     def run(self) -> None:
-        """Restore or initialise, then train, evaluate and save until the end."""
-        restored = self._restore()
-        first_step = restored.step if restored else 0
-        variables = self._model.variables_by_name
-        self._link = known_link(
-            self._config,
-            self._strategy,
-            restored.manifest.state if restored else {},
-            self._cluster.num_workers,
-        )
-        self._plan = plan_run(
-            self._config,
-            self._link,
-            replicas=self._strategy.num_replicas_in_sync,
-            workers=self._cluster.num_workers,
-            shapes={name: tuple(variables[name].shape) for name in self._optimizer.trainable},
-            compute_dtype=self._precision.name,
-        )
-        self._train_step = TrainStep(
-            strategy=self._strategy,
-            model=self._model,
-            optimizer=self._optimizer,
-            plan=self._plan,
-            precision=self._precision,
-            config=self._config,
-            use_xla=self._config.xla == "on" or (self._config.xla == "auto" and _has_gpu()),
-        )
-        with RunOutput(
-            self._config,
-            first_step=first_step,
-            total_steps=self._total_steps,
-            dataset=self._dataset,
-            lease=self._lease,
-            gpus=self._strategy.num_replicas_in_sync if _has_gpu() else 0,
-        ) as self._output:
-            self._say_hello(first_step)
-            if restored and self._evaluation_due(first_step) and not restored.manifest.metrics:
-                self._evaluate(first_step)  # The attempt before ended between save and evaluation.
-            elif not restored and self._total_steps == 0:
-                # --steps=0 measures and keeps what training would start from.
-                metrics, best = self._evaluate(0)
-                self._save(0, metrics, best=best)
-            self._loop(first_step)
+        """Train, save and evaluate until the end; finish first what an attempt before left."""
+        course = self._course
+        batches = self._batches()
+        if course.first_step < course.total_steps:
+            # From here on the run directory is changed: everything else must be there by now.
+            batches = itertools.chain([next(batches)], batches)
+        with self._output:
+            self._say_hello()
+            self._finish_evaluation()
+            self._loop(batches)
             self._output.progress.say(
-                f"trained to step {self._total_steps:,}; next: python -m job.evaluate "
+                f"trained to step {course.total_steps:,}; next: python -m job.evaluate "
                 f"--data={self._config.data} --run={self._config.run}"
             )
 
-    def _restore(self) -> CheckpointDir | None:
-        """Load what training starts from; every worker loads it itself, from the same step."""
-        newest = checkpoints.newest_whole(self._config.run) if self._cluster.is_chief else None
-        step = from_chief(self._strategy, self._cluster, newest.step if newest else -1)
-        if step >= 0:
-            checkpoint = newest or checkpoints.read_checkpoint(self._config.run, step)
-            checkpoints.load_variables(checkpoint, self._state)
-            self._loss_scale.restore(checkpoint.manifest.state)
-            return checkpoint
-        if self._config.init_checkpoint:
-            report = load_weights(self._config.init_checkpoint, self._model)
-            _log.info("%s", report)
-        return None
+    def _finish_evaluation(self) -> None:
+        """Evaluate what training goes on from if that is due and was not done, or not recorded."""
+        step = self._course.first_step
+        is_new = step == 0 and self._course.total_steps == 0
+        if not self._evaluation_due(step) or from_chief(
+            self._strategy, self._cluster, int(self._output.is_evaluated(step))
+        ):
+            return
+        if is_new:
+            # --steps=0 measures and keeps what training would start from.
+            self._save(step)
+        self._evaluate(step)
 
-    def _loop(self, first_step: int) -> None:
-        batches = self._batches(first_step)
+    def _loop(self, batches: Iterator[Any]) -> None:
         saved_at, overdue = time.monotonic(), False
-        for step in range(first_step, self._total_steps):
+        for step in range(self._course.first_step, self._course.total_steps):
             result = self._take_step(step, batches)
-            if self._lease is not None:
-                self._lease.raise_if_lost()
             done = step + 1
             if result.leave:
-                self._save(done, {}, best=False)
-                raise PreemptedError(
-                    f"stopped on request; saved {self._output.where(done)}: the same command "
-                    "goes on from there"
-                )
-            metrics: Mapping[str, float] = {}
-            best = False
-            if self._evaluation_due(done):
-                metrics, best = self._evaluate(done)
+                self._save(done)
+                raise PreemptedError(self._goodbye(done))
+            evaluation_due = self._evaluation_due(done)
             overdue = overdue or self._save_due(done, time.monotonic() - saved_at)
             # A save that is due while another is still being written comes a step later: waiting
-            # for slow storage here would make the other workers take this one for lost.
-            if metrics or (overdue and not self._output.saving):
-                self._save(done, metrics, best=best)
+            # for slow storage here would make the other workers take this one for lost. Only
+            # what is to be evaluated is saved at once, since that may take long.
+            if evaluation_due or (overdue and not self._output.saving):
+                self._save(done)
                 saved_at, overdue = time.monotonic(), False
+            if evaluation_due:
+                self._evaluate(done)
 
     def _take_step(self, step: int, batches: Iterator[Any]) -> StepResult:
         started, started_at = time.monotonic(), time.time()
         batch = next(batches)
         arrived = time.monotonic()
-        learning_rate = self._learning_rate(step)
+        learning_rate = self._course.learning_rate(step)
         result = self._train_step(
             batch,
             step=step,
@@ -210,12 +195,10 @@ class Trainer:
             leave=self._stop.requested,
             report=self._output.progress.report,
         )
+        if self._lease is not None:
+            self._lease.raise_if_lost()
         if not self._loss_scale.update(finite=result.finite):
-            raise DivergedError(
-                f"the loss is not finite at step {step} (learning rate {learning_rate:g}); lower "
-                f"--learning_rate (now {self._config.learning_rate:g}) or set --clip_norm; the "
-                "newest checkpoint is from before"
-            )
+            raise DivergedError(self._advice(step, learning_rate))
         step_s = time.monotonic() - started
         self._output.step(
             step + 1,
@@ -228,13 +211,22 @@ class Trainer:
         )
         return result
 
-    def _batches(self, first_step: int) -> Iterator[Any]:
+    def _advice(self, step: int, learning_rate: float) -> str:
+        text = (
+            f"the loss is not finite at step {step} (learning rate {learning_rate:g}); lower "
+            f"--learning_rate (now {self._config.learning_rate:g}) or set --clip_norm"
+        )
+        if not self._output.has_saved:
+            return text
+        return f"{text}, with --resume; the newest checkpoint is from before"
+
+    def _batches(self) -> Iterator[Any]:
         local_replicas = self._strategy.num_replicas_in_sync // self._cluster.num_workers
         parts = iter(
             input_pipeline.train_batches(
                 self._dataset,
                 self._config,
-                start_step=first_step,
+                first_example=self._course.first_example,
                 worker=self._cluster.worker,
                 num_workers=self._cluster.num_workers,
                 local_replicas=local_replicas,
@@ -244,47 +236,55 @@ class Trainer:
             yield self._strategy.experimental_distribute_values_from_function(lambda _: next(parts))
 
     def _evaluation_due(self, step: int) -> bool:
-        if step == self._total_steps:
+        if step == self._course.total_steps:
             return True
         if self._config.eval_every_steps:
-            return step % self._config.eval_every_steps == 0
-        # After each epoch: the step whose batch holds the last example of one.
-        examples = self._dataset.splits["train"].examples
-        batch = self._config.global_batch_size
-        return step > 0 and step * batch // examples > (step - 1) * batch // examples
+            return step > 0 and step % self._config.eval_every_steps == 0
+        return self._course.ends_epoch(step)
 
-    def _evaluate(self, step: int) -> tuple[Mapping[str, float], bool]:
-        result = passes.evaluate_together(
-            self._model, self._dataset, self._config, self._precision, self._strategy, self._cluster
-        )
-        return result.metrics, self._output.evaluation(step, result)
+    def _evaluate(self, step: int) -> None:
+        result = self._evaluation.run(self._asked_to_leave)
+        if result is None:
+            raise PreemptedError(self._goodbye(step))
+        self._output.evaluation(step, result)
+
+    def _asked_to_leave(self) -> bool:
+        if self._lease is not None:
+            self._lease.raise_if_lost()
+        return self._stop.requested
 
     def _save_due(self, step: int, since_s: float) -> bool:
         every = self._config.save_every_steps
         by_steps = every > 0 and step % every == 0
         return by_steps or since_s >= self._config.save_every_s
 
-    def _save(self, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
-        state = self._loss_scale.state() | {
-            "replicas": self._strategy.num_replicas_in_sync,
-            "workers": self._cluster.num_workers,
-            "network_gbps": self._link.network_gbps,
-            "product_gflops": self._link.product_gflops,
-        }
-        self._output.save(step, self._state, state=state, metrics=metrics, best=best)
+    def _save(self, step: int) -> None:
+        self._output.save(step, self._start.variables, self._start.state(step))
 
-    def _say_hello(self, first_step: int) -> None:
-        config, replicas = self._config, self._strategy.num_replicas_in_sync
+    def _goodbye(self, step: int) -> str:
+        return (
+            f"stopped on request; saved {self._output.where(step)}: the same command goes on from "
+            "there"
+        )
+
+    def _say_hello(self) -> None:
+        config, course, plan = self._config, self._course, self._start.plan
         self._output.progress.say(
             f"{self._dataset.name}: {len(self._dataset.classes)} classes, "
-            f"{self._dataset.splits['train'].examples:,} training images; "
-            f"steps {first_step:,} to {self._total_steps:,} with batches of "
-            f"{config.global_batch_size} on {many(replicas, 'replica')}, "
-            f"{self._precision.name}; run directory {config.run}"
+            f"{course.examples:,} training images; "
+            f"steps {course.first_step:,} to {course.total_steps:,} with batches of "
+            f"{config.global_batch_size} on {many(plan.replicas, 'replica')}, "
+            f"{self._start.precision.name}; run directory {config.run}"
         )
-        if replicas > 1:
-            self._output.progress.say(plan_table(self._plan))
-        self._output.describe(plan_table(self._plan))
+        if course.first_example != course.first_step * config.global_batch_size:
+            self._output.progress.say(
+                f"the batch size has changed: step {course.first_step:,} comes after "
+                f"{course.first_example:,} images, which is epoch "
+                f"{course.first_example / course.examples:.2f}"
+            )
+        if plan.replicas > 1:
+            self._output.progress.say(plan_table(plan))
+        self._output.describe(plan_table(plan))
 
 
 def _has_gpu() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from job import storage
 from job.contract import flags, layout, schema
-from job.contract.configs import TrainConfig, from_dict
+from job.contract.configs import TrainConfig, from_stored
 from job.contract.errors import JobError, StorageUnreachableError
 from job.storage import NotFoundError as FileMissingError
 from launcher.describe.training import Training
@@ -26,7 +26,7 @@ from launcher.settings.values import from_text, from_yaml
 _WHERE = ("context", "namespace", "kubeconfig")
 _COUNTED = re.compile(r"(.+)-r(\d+)")
 _SIZES = ("gpus", "workers", "gpus_per_worker")
-_NOT_TOLD = ("run", "resume", "overwrite", "cache_dir", "cache_size_gb")
+_NOT_TOLD = ("run", "resume", "overwrite", "take_over", "cache_dir", "cache_size_gb")
 _CHANGES_THE_COURSE = ("global_batch_size", "epochs", "steps")
 
 
@@ -90,7 +90,7 @@ def from_run(run: str, settings: Settings) -> Earlier:
         content = schema.read(storage.read_bytes(path), dict[str, Any], what=path)
     except FileMissingError as error:
         raise NotFoundError(f"{run} is no run directory: it has no {layout.CONFIG_FILE}") from error
-    return Earlier(settings, from_dict(TrainConfig, content | {"run": run}), size_known=False)
+    return Earlier(settings, from_stored(content | {"run": run}), size_known=False)
 
 
 def with_flags(settings: Settings, args: argparse.Namespace, today: Settings) -> Settings:
@@ -114,7 +114,12 @@ def with_flags(settings: Settings, args: argparse.Namespace, today: Settings) ->
 def trainer_flags(earlier: TrainConfig, data: str | None, job_flags: list[str]) -> list[str]:
     """Give the flags of the job that goes on: the old ones, then what was typed now."""
     kept = dataclasses.replace(
-        earlier, resume=True, overwrite=False, cache_dir="", cache_size_gb=0.0
+        earlier,
+        resume=True,
+        overwrite=False,
+        take_over=False,
+        cache_dir="",
+        cache_size_gb=0.0,
     )
     # Epochs and steps exclude each other: whichever is typed replaces both.
     if any(flag.lstrip("-").startswith("epochs") for flag in job_flags):

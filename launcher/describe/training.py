@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from job import storage
 from job.contract import flags
 from job.contract.configs import TrainConfig
 from job.process.cores import available_cores
@@ -110,7 +111,11 @@ def parse_config(settings: Settings, job_flags: Sequence[str], *, run: str) -> T
             "no dataset: give --data (launcher make-tfrecords makes one from images), or begin "
             "with `launcher init`, which writes a launcher.yaml"
         )
-    return flags.parse(TrainConfig, [*settings.payer_flags, *given, f"--run={run}", *job_flags])
+    return flags.parse(
+        TrainConfig,
+        [*settings.payer_flags, *given, f"--run={run}", *job_flags],
+        read=storage.read_bytes,
+    )
 
 
 def _flag_text(value: object) -> str:

@@ -140,7 +140,7 @@ def run_directories(*, local: bool) -> Iterator[dict[str, str]]:
 def make_training(batch: int, width: float) -> Training:
     config = TrainConfig(data="unused", run="unused", global_batch_size=batch)
     model = VGG19(CLASSES, width_multiplier=width, dropout_rate=config.dropout_rate)
-    optimizer = Momentum.for_training(model.variables_by_name, config)
+    optimizer = Momentum.for_training(model.variables_by_name, config, head_is_new=False)
     arithmetic = precision.choose("auto")
     shapes = {name: tuple(model.variables_by_name[name].shape) for name in optimizer.trainable}
     step = TrainStep(

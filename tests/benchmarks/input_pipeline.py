@@ -69,7 +69,7 @@ def our_batches(dataset: Dataset, **options: Any) -> Iterable[Any]:
     config = TrainConfig(
         data=dataset.path, run="none", global_batch_size=BATCH, **(article | options)
     )
-    return train_batches(dataset, config, start_step=0, worker=0, num_workers=1)
+    return train_batches(dataset, config, first_example=0, worker=0, num_workers=1)
 
 
 def measure(batches: Iterable[Any], images: int) -> tuple[float, float]:

@@ -172,9 +172,10 @@ def _export(
     )
     run = str(folder / "run")
     with take(run, "benchmark") as lease:
-        directory.open_run(TrainConfig(data=dataset.path, run=run), dataset, lease)
+        config = TrainConfig(data=dataset.path, run=run)
+        directory.begin(directory.look(config, dataset, lease), config, dataset, lease)
         writer = CheckpointWriter(lease, keep=1)
-        writer.save(1, network.variables_by_name, metrics={}, best=True)
+        writer.save(1, network.variables_by_name)
         writer.close()
     # The labels of this dataset are not those of its photographs: only agreement is looked at.
     export(

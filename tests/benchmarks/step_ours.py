@@ -19,7 +19,7 @@ def make_step(precision: str):
     config = TrainConfig(data="data", run="run", global_batch_size=BATCH)
     strategy = tf.distribute.get_strategy()
     model = VGG19(CLASSES)
-    optimizer = Momentum.for_training(model.variables_by_name, config)
+    optimizer = Momentum.for_training(model.variables_by_name, config, head_is_new=False)
     shapes = {name: tuple(v.shape) for name, v in model.variables_by_name.items()}
     chosen = choose(precision)
     step = TrainStep(

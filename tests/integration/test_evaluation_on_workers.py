@@ -20,7 +20,7 @@ def evaluate_in_worker(data: str, replicas: int = 1) -> tuple[np.ndarray, list[i
     from job.dataset.description import load_dataset
     from job.distributed.cluster import read_cluster
     from job.distributed.strategy import connect
-    from job.evaluation.passes import evaluate_together
+    from job.evaluation.passes import JointEvaluation
     from job.model import precision
     from tests.job.trained_run import make_network
 
@@ -38,10 +38,11 @@ def evaluate_in_worker(data: str, replicas: int = 1) -> tuple[np.ndarray, list[i
     dataset = load_dataset(data)
     with strategy.scope():
         network = make_network(config, dataset, seed=1)
+    evaluation = JointEvaluation(
+        network, dataset, config, precision.choose("float32"), strategy, cluster
+    )
     for _ in range(2):  # A trainer evaluates again and again.
-        result = evaluate_together(
-            network, dataset, config, precision.choose("float32"), strategy, cluster
-        )
+        result = evaluation.run()
     assert result.examples == sum(SHARD_SIZES)
     return result.tally.sums, result.predictions.ids.tolist()
 

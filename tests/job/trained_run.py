@@ -13,6 +13,7 @@ from PIL import Image
 
 from job.contract import layout
 from job.contract.configs import TrainConfig
+from job.contract.evaluation_file import EvaluationNote
 from job.dataset.description import Dataset, Shard, Split, load_dataset, to_json
 from job.dataset.tfrecord import ImageExample, ShardWriter, encode_example
 from job.model.vgg19 import VGG19
@@ -97,13 +98,15 @@ def make_run(
         **{"head": "gap", "image_size_px": 32, "width_multiplier": WIDTH} | settings,
     )
     with take(run, "test") as lease:
-        directory.open_run(config, dataset, lease)
+        directory.begin(directory.look(config, dataset, lease), config, dataset, lease)
         writer = CheckpointWriter(lease, keep=99)
         for step in steps:
             network = make_network(config, dataset, seed=step)
             weights = network.variables_by_name["vgg_19/fc8/weights"]
             weights.assign(weights * weights_scale)
-            writer.save(step, network.variables_by_name, metrics={"top1": 0.5}, best=step == best)
+            writer.save(step, network.variables_by_name)
+            if step == best:
+                writer.record(EvaluationNote(step=step, metrics={"top1": 0.5}))
         writer.close()
     return run
 

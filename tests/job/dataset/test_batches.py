@@ -52,12 +52,14 @@ def take(batches: Iterable[Batch], count: int) -> dict[str, np.ndarray]:
 def train(
     dataset: Dataset, start: int = 0, steps: int = 4, **changes: object
 ) -> dict[str, np.ndarray]:
-    batches = train_batches(dataset, config(**changes), start_step=start, worker=0, num_workers=1)
+    chosen = config(**changes)
+    first = start * chosen.global_batch_size
+    batches = train_batches(dataset, chosen, first_example=first, worker=0, num_workers=1)
     return take(batches, steps)
 
 
 def test_batches_have_the_agreed_form(dataset: Dataset) -> None:
-    batch = next(iter(train_batches(dataset, config(), start_step=0, worker=0, num_workers=1)))
+    batch = next(iter(train_batches(dataset, config(), first_example=0, worker=0, num_workers=1)))
     forms = {name: (value.dtype.name, tuple(value.shape)) for name, value in batch.items()}
     assert forms == {
         "images": ("uint8", (12, 32, 32, 3)),
@@ -95,7 +97,7 @@ def test_any_number_of_workers_makes_the_same_global_batch(
             train_batches(
                 dataset,
                 config(color_jitter=0.3),
-                start_step=3,
+                first_example=3 * config().global_batch_size,
                 worker=worker,
                 num_workers=workers,
                 local_replicas=replicas,
@@ -139,7 +141,7 @@ def test_training_starts_while_shards_that_it_needs_later_are_still_on_their_way
     later = threading.Event()
     proxy.faults.append(Fault(paths=f"o/(?!{needed}).*alt=media", until=later))
     batches = train_batches(
-        remote, config(cache_dir=str(tmp_path)), start_step=0, worker=0, num_workers=1
+        remote, config(cache_dir=str(tmp_path)), first_example=0, worker=0, num_workers=1
     )
     with contextlib.closing(iter(batches)) as running:
         first = next(running)
@@ -171,7 +173,7 @@ def test_evaluation_fetches_ahead(faulty_bucket: str, proxy: FaultProxy, tmp_pat
 
 def test_a_batch_that_cannot_be_cut_evenly_is_refused(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match="12 is not divisible by 5 replicas; try 10"):
-        train_batches(dataset, config(), start_step=0, worker=0, num_workers=5)
+        train_batches(dataset, config(), first_example=0, worker=0, num_workers=5)
 
 
 @pytest.mark.parametrize("workers", [1, 3, 40])
@@ -213,7 +215,7 @@ def test_evaluation_can_be_iterated_again(dataset: Dataset) -> None:
 
 def test_leaving_early_ends_the_threads(dataset: Dataset) -> None:
     before = threading.active_count()
-    batches = iter(train_batches(dataset, config(), start_step=0, worker=0, num_workers=1))
+    batches = iter(train_batches(dataset, config(), first_example=0, worker=0, num_workers=1))
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -222,7 +224,7 @@ def test_leaving_early_ends_the_threads(dataset: Dataset) -> None:
 def both_splits(dataset: Dataset) -> list[Iterable[Batch]]:
     return [
         itertools.islice(
-            train_batches(dataset, config(), start_step=0, worker=0, num_workers=1), 3
+            train_batches(dataset, config(), first_example=0, worker=0, num_workers=1), 3
         ),
         evaluation_batches(dataset, "test", image_size_px=32, batch_size=10),
     ]

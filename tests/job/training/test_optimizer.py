@@ -146,7 +146,7 @@ def test_a_run_freezes_the_layers_below_and_hurries_a_new_last_layer():
             data="d", run="r", momentum=0.0, weight_decay=0.0, clip_norm=0.0, **changes
         )
         mine = {name: tf.Variable(1.0) for name in names}
-        optimizer = Momentum.for_training(mine, config)
+        optimizer = Momentum.for_training(mine, config, head_is_new=bool(config.init_checkpoint))
         optimizer.apply(dict.fromkeys(optimizer.trainable, 1.0), 0.01)
         return [round(float(1.0 - mine[name]), 4) for name in names]
 

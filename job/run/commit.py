@@ -99,7 +99,13 @@ def _write(target: str, manifest: Manifest, tensors: Mapping[str, tf.Tensor]) ->
         files = write_tensors(folder, prefix, tensors, crc32c=remote)
         content = schema.write(dataclasses.replace(manifest, files=files))
         try:
-            atomic_folder.commit_folder(folder, target, layout.MANIFEST_FILE, content)
+            atomic_folder.commit_folder(
+                folder,
+                target,
+                layout.MANIFEST_FILE,
+                content,
+                {name: facts.crc32c for name, facts in files.items() if facts.crc32c},
+            )
         except PreconditionError:
             for name in files if remote else ():
                 storage.delete(layout.join(target, name))
@@ -137,15 +143,14 @@ def write_tensors(
 
 
 def _facts(path: str, *, crc32c: bool) -> FileFacts:
-    checksum = None
-    if crc32c:
-        # Imported where it is needed: it brings the client of Google Cloud Storage.
-        from job.storage import checksum as checksums
+    size = os.path.getsize(path)
+    if not crc32c:
+        return FileFacts(bytes=size, sha256=checkpoints.sha256_of_file(path))
+    # Imported where it is needed: it brings the client of Google Cloud Storage.
+    from job.storage import checksum
 
-        checksum = checksums.of_file(path)
-    return FileFacts(
-        bytes=os.path.getsize(path), sha256=checkpoints.sha256_of_file(path), crc32c=checksum
-    )
+    crc, sha256 = checksum.of_file_with_sha256(path)
+    return FileFacts(bytes=size, sha256=sha256, crc32c=crc)
 
 
 def _state_file(prefix: str) -> bytes:

@@ -53,10 +53,9 @@ def export(config: ExportConfig) -> None:
             )
         save(trained, tf.dtypes.as_dtype(precision), folder)
         description = describe(trained, precision, folder, int8)
-        if config.overwrite:
-            atomic_folder.delete_folder(config.output, layout.MODEL_FILE)
         manifest = schema.write(description)
-        atomic_folder.commit_folder(folder, config.output, layout.MODEL_FILE, manifest)
+        put = atomic_folder.replace_folder if config.overwrite else atomic_folder.commit_folder
+        put(folder, config.output, layout.MODEL_FILE, manifest)
     _log.info(
         "exported step %d of %s (%d classes, %s, %.1f MB) to %s",
         trained.checkpoint.step,

@@ -6,8 +6,10 @@ the condition that no other attempt has put something there.
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +21,9 @@ from job.storage.interface import NotFoundError, PreconditionError
 from job.storage.local import errors_of
 
 _PARTIAL = ".partial"
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 _UPLOADS_AT_ONCE = 8
 
 
@@ -60,6 +65,49 @@ def commit_folder(
         _commit_remote(folder, target, manifest_name, manifest, crc32c or {})
     else:
         _commit_local(folder, target, manifest_name, manifest)
+
+
+def replace_folder(folder: str, target: str, manifest_name: str, manifest: bytes) -> None:
+    """Put the files of a staging folder and the manifest in the place of what is at `target`.
+
+    Who reads it meanwhile finds the old folder or the new one, whole: on this machine the two
+    change places. In a bucket each file is replaced, the manifest last, whose checksums tell a
+    reader that has met files of both.
+    """
+    if storage.is_remote(target):
+        names = files_below(folder)
+        for deep in (True, False):
+            for name in names:
+                if ("/" in name) is deep:
+                    storage.upload(os.path.join(folder, name), layout.join(target, name))
+        storage.write_bytes(layout.join(target, manifest_name), manifest)
+        kept = {layout.join(target, name) for name in (*names, manifest_name)}
+        for stat in list(storage.list_files(target)):
+            if stat.path not in kept:
+                storage.delete(stat.path)
+        return
+    with errors_of(target):
+        storage.write_bytes(os.path.join(folder, manifest_name), manifest)
+        for name in files_below(folder):
+            _sync(os.path.join(folder, name))
+        if os.path.isdir(target):
+            _exchange(folder, target)
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            os.rename(folder, target)
+        _sync(os.path.dirname(target.rstrip("/")) or ".")
+
+
+def _exchange(one: str, other: str) -> None:
+    """Let two folders change places: at one stroke where the kernel can, else almost."""
+    if _LIBC is not None and hasattr(_LIBC, "renameat2"):
+        names = (os.fsencode(os.path.abspath(one)), os.fsencode(os.path.abspath(other)))
+        if _LIBC.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+            return
+    aside = f"{one}.old"
+    os.rename(other, aside)
+    os.rename(one, other)
+    os.rename(aside, one)
 
 
 def files_below(folder: str) -> list[str]:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from job import storage
-from job.contract.errors import JobError
+from job.contract.errors import JobError, LeaseLostError
 
 _LOG = logging.getLogger(__name__)
 # Of its time, at most this share goes into uploads, however large the files grow.
@@ -41,12 +41,14 @@ class FolderCopies:
         self._copied: dict[str, storage.Stat] = {}
         self._failing = False
         self._closing = threading.Event()
+        self._copy_at_the_end = True
         # A daemon, so that a process that ends in an error does not wait for an outage to pass.
         self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Copy what has changed since the last time, and stop."""
+    def close(self, *, copy: bool = True) -> None:
+        """Stop, and unless told otherwise copy what has changed since the last time."""
+        self._copy_at_the_end = copy
         self._closing.set()
         self._thread.join()
 
@@ -67,7 +69,8 @@ class FolderCopies:
             started = time.monotonic()
             self._copy_changes()
             pause_s = max(self._every_s, (time.monotonic() - started) / _MOST_BUSY)
-        self._copy_changes()
+        if self._copy_at_the_end:
+            self._copy_changes()
 
     def _copy_changes(self) -> None:
         try:
@@ -117,8 +120,11 @@ class RunMirror:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Copy what is left and delete the local folder of a remote run."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Copy what is left and delete the local folder of a remote run.
+
+        Nothing is copied if the run belongs to another attempt by now.
+        """
         if self._sync is not None:
-            self._sync.close()
+            self._sync.close(copy=kind is None or not issubclass(kind, LeaseLostError))
             self._folder.cleanup()

@@ -8,7 +8,7 @@ from typing import Never, Self
 from tqdm import tqdm
 
 from job.contract import layout
-from job.contract.errors import JobError
+from job.contract.errors import JobError, LeaseLostError
 from job.contract.progress_file import RunProgress, WorkerNumbers
 from job.contract.worker_report import WorkerReport, memory_peak_bytes, straggler
 from job.storage import documents
@@ -77,7 +77,9 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
         if self._bar is not None:
             self._bar.close()
-        self._write("done" if kind is None else "stopped")
+        # Who has lost the run's lease has nothing to tell of it any more.
+        if kind is None or not issubclass(kind, LeaseLostError):
+            self._write("done" if kind is None else "stopped")
 
     @property
     def images_per_s(self) -> float:

@@ -8,6 +8,7 @@
     ├── DivergedError            70   a loss that is not finite
     ├── NoSpaceError             74   a full disk
     ├── DeniedError              77   a missing permission
+    ├── HelperKilledError        137  a process of its own was killed
     ├── PreemptedError           143  SIGTERM; what was finished is kept
     │   └── LeaseLostError       143  another attempt writes into the run directory now
     ├── PeerLostError            144  another worker died or stalled
@@ -37,6 +38,7 @@ class ExitCode(enum.IntEnum):
     RESTARTS_SPENT = 75
     DENIED = 77
     TIME_UP = 124
+    OUT_OF_MEMORY = 137
     PREEMPTED = 143
     PEER_LOST = 144
     CLUSTER_NOT_FORMED = 145
@@ -53,6 +55,7 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.RESTARTS_SPENT: "all restarts are used up",
     ExitCode.DENIED: "permission denied",
     ExitCode.TIME_UP: "the job's longest duration is over",
+    ExitCode.OUT_OF_MEMORY: "killed by signal 9",
     ExitCode.PREEMPTED: "asked to leave, or preempted; what was finished is kept",
     ExitCode.PEER_LOST: "another worker was lost",
     ExitCode.CLUSTER_NOT_FORMED: "the workers never found each other",
@@ -131,6 +134,12 @@ class PreemptedError(JobError):
     """The process was asked to leave; what was finished is committed."""
 
     exit_code = ExitCode.PREEMPTED
+
+
+class HelperKilledError(JobError):
+    """A process that this one had started was killed, nearly always for want of memory."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
 
 
 class LeaseLostError(PreemptedError):

@@ -93,6 +93,7 @@ class Gallery:
         shards = dataset.split(split).shards
         self._ends = np.cumsum([shard.records for shard in shards])
         self._cache = ShardCache(dataset.path, shards, cache_dir, cache_size_gb=cache_size_gb)
+        self._readers: dict[int, ShardReader] = {}
         self._predictions = predictions
         self._image_size_px = image_size_px
 
@@ -100,6 +101,7 @@ class Gallery:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._readers.clear()
         self._cache.close()
 
     def show(self, rows: Iterable[int]) -> tuple[Exhibit, ...]:
@@ -127,5 +129,6 @@ class Gallery:
         """Read one example; its number counts through the split's shards."""
         shard = int(np.searchsorted(self._ends, example_id, side="right"))
         first = int(self._ends[shard - 1]) if shard else 0
-        reader = ShardReader(self._cache.local_file(shard))
-        return decode_example(reader.read(example_id - first))
+        if shard not in self._readers:  # Opening one walks over all of its records.
+            self._readers[shard] = ShardReader(self._cache.local_file(shard))
+        return decode_example(self._readers[shard].read(example_id - first))

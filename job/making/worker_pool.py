@@ -12,7 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from job.contract.errors import PeerLostError
+from job.contract.errors import HelperKilledError
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
@@ -38,7 +38,7 @@ def map_in_order(
         prepare: Called once in each of them.
 
     Raises:
-        PeerLostError: A process was killed; nearly always for want of memory.
+        HelperKilledError: A process was killed; nearly always for want of memory.
         Exception: Whatever `function` raised.
     """
     if num_processes == 1:
@@ -58,7 +58,7 @@ def map_in_order(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise PeerLostError(
+        raise HelperKilledError(
             "a worker process was killed, probably because memory ran out; start again (finished "
             f"work is kept), with fewer than --num_processes={num_processes} or more memory"
         ) from error

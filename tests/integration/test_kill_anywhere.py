@@ -7,6 +7,7 @@ evaluation and which checkpoint was best.
 `make test` runs a few rounds; `pytest -m slow tests/integration/test_kill_anywhere.py` thirty.
 """
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -61,7 +62,12 @@ def judgements(run: str) -> dict[str, bytes]:
 
 
 def trainers(launcher: psutil.Process) -> list[psutil.Process]:
-    return [child for child in launcher.children() if "job.train" in " ".join(child.cmdline())]
+    found = []
+    for child in launcher.children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # Ended, or not buried yet.
+            if "job.train" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def end_at_random(

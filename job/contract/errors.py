@@ -38,7 +38,6 @@ class ExitCode(enum.IntEnum):
     RESTARTS_SPENT = 75
     DENIED = 77
     TIME_UP = 124
-    OUT_OF_MEMORY = 137
     PREEMPTED = 143
     PEER_LOST = 144
     CLUSTER_NOT_FORMED = 145
@@ -55,7 +54,6 @@ _MEANINGS: dict[ExitCode, str] = {
     ExitCode.RESTARTS_SPENT: "all restarts are used up",
     ExitCode.DENIED: "permission denied",
     ExitCode.TIME_UP: "the job's longest duration is over",
-    ExitCode.OUT_OF_MEMORY: "killed by signal 9",
     ExitCode.PREEMPTED: "asked to leave, or preempted; what was finished is kept",
     ExitCode.PEER_LOST: "another worker was lost",
     ExitCode.CLUSTER_NOT_FORMED: "the workers never found each other",
@@ -87,7 +85,7 @@ def restart_may_help(code: int) -> bool:
 class JobError(Exception):
     """The base of all errors that end a command with one clear line."""
 
-    exit_code: ExitCode
+    exit_code: int
 
 
 class ConfigError(JobError):
@@ -139,7 +137,7 @@ class PreemptedError(JobError):
 class HelperKilledError(JobError):
     """A process that this one had started was killed, nearly always for want of memory."""
 
-    exit_code = ExitCode.OUT_OF_MEMORY
+    exit_code = FIRST_RETRYABLE + 9  # As if the kernel had chosen this process.
 
 
 class LeaseLostError(PreemptedError):

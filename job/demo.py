@@ -102,7 +102,7 @@ class _StepError(JobError):
 
     def __init__(self, module: str, status: int) -> None:
         super().__init__(f"python -m {module} ended with exit code {status}; its output is above")
-        self.exit_code = status  # type: ignore[assignment]
+        self.exit_code = status
 
 
 def _closing_words(run: str, model: str) -> None:

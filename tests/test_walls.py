@@ -7,7 +7,8 @@
 4. A room of `job` imports only itself and rooms before it in `ROOMS`.
 5. `launcher/manifests` and `launcher/diagnosis` are pure, and so is every module of the launcher
    that they import: no file, no process, no network, no clock.
-6. No module of `job` or `launcher` imports itself by way of others.
+6. Commands are the launcher's outermost room: only its parser (`launcher/cli.py`) imports them.
+7. No module of `job` or `launcher` imports itself by way of others.
 
 An import counts wherever it stands, within a function as well.
 """
@@ -160,6 +161,17 @@ def test_manifests_and_diagnosis_are_pure() -> None:
             if name in EFFECTS:
                 broken.append(f"{MODULES[module].relative_to(TOP)}:{node.lineno} calls {name}()")
     _say(broken, f"{' and '.join(PURE_ROOMS)} are pure; allowed are {', '.join(NO_EFFECTS)}")
+
+
+def test_commands_are_imported_by_the_parser_alone() -> None:
+    """A command holds words and flags; what two of them do lives in a room below them."""
+    broken = [
+        one.where
+        for one in ALL_IMPORTS
+        if _within(one.imported, "launcher.commands")
+        and not _within(one.importer, "launcher.commands", "launcher.cli")
+    ]
+    _say(broken, "only launcher/cli.py imports launcher.commands: move what is needed into a room")
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -39,10 +39,10 @@ What `submit` and its kin call, and what the modules behind the call promise:
         is sent, the object is returned; other spec: ConflictError with the diff.
     launcher.checks.preflight.require(spec, manifests, cluster, context.output, skip=(...)) -> None
         runs the checks, prints warnings, raises LauncherError if one failed
-    launcher.commands.logs.follow(name, context) -> None
+    launcher.observe.following.lines(cluster, name, selection, note) -> lines
         all replicas' logs until the job has ended
-    launcher.commands.wait.until_done(name, context) -> exit code
-        waits without output but progress; gives the code of the job's cause
+    launcher.observe.waiting.wait(cluster, name, tell, until=..., timeout_s=...) -> Ending
+        waits without output but progress; the ending has the code of the job's cause
 
 Modules are imported when their command runs (all of them for `launcher --help`), so at module
 level a command imports only the standard library and light modules of this package: no

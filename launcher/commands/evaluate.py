@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from job.contract.configs import EvaluateConfig
     from launcher.errors import UsageError
     from launcher.observe import run_paths
-    from launcher.sending import send_task
+    from launcher.sending import tasks
 
     run_directory = run_paths.run_directory(args.run_or_job, context)
     given = [f"--run={run_directory}", *args.job_flags]
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("no dataset: give --data, or put it into launcher.yaml")
     config = flags.parse(EvaluateConfig, [*context.settings.payer_flags, *given])
     output = config.output or layout.report_dir(config.run)
-    return send_task.run(
+    return tasks.run(
         "evaluate", config, output, args, context,
         rows=[("run", config.run), ("data", config.data), ("checkpoint", config.checkpoint),
               ("report", output)],

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from job.contract import flags
     from job.contract.configs import ExportConfig
     from launcher.observe import run_paths
-    from launcher.sending import send_task
+    from launcher.sending import tasks
 
     run_directory = run_paths.run_directory(args.run_or_job, context)
     config = flags.parse(
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         [*context.settings.payer_flags, f"--run={run_directory}", f"--output={args.target}",
          *args.job_flags],
     )  # fmt: skip
-    return send_task.run(
+    return tasks.run(
         "export", config, config.output, args, context,
         rows=[("run", config.run), ("checkpoint", config.checkpoint), ("model", config.output)],
     )  # fmt: skip

@@ -1,7 +1,6 @@
 """`launcher logs`: what all replicas of a job write, as one log."""
 
 import argparse
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from job.contract.errors import JobError
@@ -9,7 +8,6 @@ from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from launcher.api.log_lines import Line
     from launcher.observe.logs import Selection
     from launcher.observe.state import Job
 
@@ -25,8 +23,6 @@ examples:
   launcher logs vgg19-4f2a10 --previous          # of before the last restart
   launcher logs vgg19-4f2a10 --attempt 1         # of the first start, from the run directory
   launcher logs runs/first                       # of a run here, or of a job that is gone"""
-
-_COLORS = ("cyan", "green", "yellow", "magenta", "blue")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +48,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Print the lines."""
     from launcher.api import resources
     from launcher.manifests import units
-    from launcher.observe import logs, reading, run_paths
+    from launcher.observe import following, logs, reading, run_paths
 
     if args.follow and (args.previous or args.attempt is not None):
         raise UsageError("--follow shows what comes; --previous and --attempt show what was")
@@ -68,14 +64,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _from_archive(found.run, args, selection, context, said=found.said)
     cluster, (kind, item) = context.cluster(), found.job
     if args.follow:
-        _follow(args.name, context, selection, timestamps=args.timestamps)
+        lines = following.lines(cluster, args.name, selection, context.output.note)
+        following.show(lines, context.output, timestamps=args.timestamps)
         return 0
     job = kind.read(item)
     if args.attempt is None:
         items = cluster.list_all(resources.PODS, labels=kind.pods_of(job))
         pods = [reading.pod(pod) for pod in items]
         lines = logs.until_now(cluster, pods, selection, previous=args.previous)
-        if _print(lines, context, timestamps=args.timestamps):
+        if following.show(lines, context.output, timestamps=args.timestamps):
             gone = None if args.previous else logs.without_pods(job, pods, selection)
             if gone:
                 _print_kept(job.run, gone, context)
@@ -88,7 +85,7 @@ def _print_from_run(
     job: "Job", args: argparse.Namespace, selection: "Selection", context: Context
 ) -> None:
     """Print what a job that the cluster knows has left in its run directory."""
-    from launcher.observe import logs
+    from launcher.observe import following, logs
 
     if not job.run:
         raise NotFoundError(f"{job.name} has no logs: no pod of it has begun to write")
@@ -98,12 +95,12 @@ def _print_from_run(
         )
     lines = list(logs.archived(job.run, selection, args.attempt, previous=args.previous))
     context.output.note(f"from {job.run}:")
-    _print(lines, context, timestamps=False)
+    following.show(lines, context.output)
 
 
 def _print_kept(run: str, gone: "Selection", context: Context) -> None:
     """Print the logs of those whose pods were cleaned up before the others'."""
-    from launcher.observe import logs
+    from launcher.observe import following, logs
 
     try:
         lines = list(logs.archived(run, gone))
@@ -111,7 +108,7 @@ def _print_kept(run: str, gone: "Selection", context: Context) -> None:
         context.output.warn(f"no pods of {', '.join(gone.replicas)} are left: {error}")
         return
     context.output.note(f"from {run}, since their pods are gone:")
-    _print(lines, context, timestamps=False)
+    following.show(lines, context.output)
 
 
 def _from_archive(
@@ -122,46 +119,12 @@ def _from_archive(
     said: LauncherError | None,
 ) -> int:
     """Print what a run left in its directory: its job is gone, or ran on this machine."""
-    from launcher.observe import logs
+    from launcher.observe import following, logs
 
     if args.follow:
         raise UsageError(f"--follow needs a job in a cluster; {run} is a run's directory")
     lines = list(logs.archived(run, selection, args.attempt, previous=args.previous))
     if said is not None:
         context.output.note(f"from {run}: {said}")
-    _print(lines, context, timestamps=False)
+    following.show(lines, context.output)
     return 0
-
-
-def follow(name: str, context: Context) -> None:
-    """Show the logs of all replicas until the job is over; for `submit --follow`."""
-    from launcher.observe.logs import Selection
-
-    _follow(name, context, Selection(), timestamps=False)
-
-
-def _follow(name: str, context: Context, selection: "Selection", *, timestamps: bool) -> None:
-    from launcher.observe import gather, logs
-
-    cluster = context.cluster()
-    kind, item = gather.find(cluster, name)
-    job = kind.read(item)
-    follower = logs.Follower(cluster, kind, job, selection, context.output.note)
-    _print(follower.lines(), context, timestamps=timestamps)
-
-
-def _print(lines: "Iterable[Line]", context: Context, *, timestamps: bool) -> int:
-    """Print lines with their replica in front, each in its colour; gives how many."""
-    output = context.output
-    colors: dict[str, str] = {}
-    count = width = 0
-    for line in lines:
-        color = colors.setdefault(line.replica, _COLORS[len(colors) % len(_COLORS)])
-        width = max(width, len(line.replica))
-        stamp = f"{line.time[:23]}Z " if timestamps and line.time else ""
-        prefix = output.style(f"{line.replica:<{width}} |", color)
-        shown = output.style(stamp, "dim") if stamp else ""
-        output.print(f"{prefix} {shown}{output.style(line.text)}")
-        output.stdout.flush()
-        count += 1
-    return count

@@ -39,17 +39,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
     from job.contract import flags
     from job.contract.configs import RecordsConfig
-    from launcher.sending import send_task
+    from launcher.sending import tasks
 
     config = flags.parse(
         RecordsConfig,
         [*context.settings.payer_flags, f"--source={args.source}", f"--output={args.target}",
          *args.job_flags],
     )  # fmt: skip
-    return send_task.run(
+    return tasks.run(
         "make-tfrecords", config, config.output, args, context,
         rows=[("source", config.source), ("output", config.output)],
-        tasks_count=args.tasks or _tasks(config.source, here=send_task.runs_here(args, context)),
+        tasks_count=args.tasks or _tasks(config.source, here=tasks.runs_here(args, context)),
     )  # fmt: skip
 
 

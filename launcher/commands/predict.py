@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from job.contract import flags
     from job.contract.configs import PredictConfig
     from launcher.describe import prediction
-    from launcher.sending import send_task
+    from launcher.sending import tasks
 
     config = flags.parse(
         PredictConfig,
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         config,
         tasks=args.tasks,
         gpus=args.task_gpus,
-        here=send_task.runs_here(args, context),
+        here=tasks.runs_here(args, context),
         may_list=not args.dry_run,
         resume=args.resume,
     )
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     args.name = args.name or work.name
     if work.parts:
         config = dataclasses.replace(config, parts=work.parts)
-    code = send_task.run(
+    code = tasks.run(
         "predict", config, config.output, args, context,
         rows=[("model", config.model), ("images", config.images), ("output", config.output),
               *work.rows],

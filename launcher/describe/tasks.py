@@ -8,7 +8,7 @@ from typing import Any
 
 from job.contract import flags
 from launcher.describe import dataset_facts, provenance, sizing
-from launcher.describe.from_settings import assemble
+from launcher.describe.job_spec import assemble
 from launcher.describe.spec import JobSpec
 from launcher.describe.training import with_cache
 from launcher.errors import UsageError

@@ -15,7 +15,7 @@ from job.contract.configs import TrainConfig
 from job.process.cores import available_cores
 from launcher.describe import dataset_facts, provenance, sizing, volumes
 from launcher.describe.dataset_facts import DatasetFacts
-from launcher.describe.from_settings import assemble
+from launcher.describe.job_spec import assemble
 from launcher.describe.spec import JobSpec
 from launcher.describe.volumes import Volume
 from launcher.errors import NotFoundError, UsageError

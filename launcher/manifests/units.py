@@ -1,5 +1,6 @@
 """Times and numbers as people write them: `7d`, `1h30m`, top-1 14.75 %."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -24,6 +25,15 @@ def parse_seconds(text: str, where: str) -> int:
     if not 0 < total <= _LARGEST_SECONDS:
         raise UsageError(f"{where} must be between 1s and 3650d, not {text!r}")
     return total
+
+
+def seconds_or_ever(text: str, where: str) -> float:
+    """Read a limit that may be left out: then it is infinite.
+
+    Raises:
+        UsageError: It is not a time, or longer than ten years.
+    """
+    return parse_seconds(text, where) if text else math.inf
 
 
 def format_seconds(seconds: float) -> str:

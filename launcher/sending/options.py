@@ -1,8 +1,11 @@
 """How a job is to be sent: what a person has asked for beside the job itself."""
 
 import argparse
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from launcher.manifests import units
 
 DryRun = Literal["", "client", "server"]
 
@@ -18,8 +21,8 @@ class SendOptions:
     skip_checks: tuple[str, ...] = ()
     wait: bool = False
     follow: bool = False
-    timeout: str = ""
-    """Longest time to wait, as 12h; empty is without end."""
+    timeout_s: float = math.inf
+    """Longest time to wait, in seconds."""
     namespace: str = ""
     """The namespace as it was typed, for the commands that are told next."""
 
@@ -30,13 +33,17 @@ class SendOptions:
 
 
 def from_args(args: argparse.Namespace) -> SendOptions:
-    """Read what `launcher.settings.arguments.add_sending` has declared."""
+    """Read what `launcher.settings.arguments.add_sending` has declared.
+
+    Raises:
+        UsageError: --timeout is no time.
+    """
     return SendOptions(
         dry_run=args.dry_run or "",
         output=args.output or "",
         skip_checks=tuple(name for name in args.skip_checks.split(",") if name),
         wait=args.wait,
         follow=args.follow,
-        timeout=args.timeout,
+        timeout_s=units.seconds_or_ever(args.timeout, "--timeout"),
         namespace=args.namespace or "",
     )

@@ -102,9 +102,14 @@ def _say_next(spec: JobSpec, options: SendOptions, context: Context) -> None:
 def _follow(spec: JobSpec, options: SendOptions, context: Context) -> int:
     if not (options.follow or options.wait):
         return 0
-    from launcher.commands import logs, wait
+    from launcher.observe import following, waiting
+    from launcher.observe.logs import Selection
 
+    cluster, output = context.cluster(), context.output
     # The tasks of a prediction are many: waiting for it tells in one line how far they all are.
     if options.follow and spec.kind != "predict":
-        logs.follow(spec.name, context)
-    return wait.until_done(spec.name, context, options.timeout)
+        following.show(following.lines(cluster, spec.name, Selection(), output.note), output)
+    ending = waiting.wait(cluster, spec.name, output.progress, timeout_s=options.timeout_s)
+    assert ending is not None
+    output.note(ending.finding.sentence)
+    return ending.exit_code

@@ -336,3 +336,12 @@ def test_runs_tell_the_state_of_their_jobs(
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 2
     assert "jobs are not shown" in printed.err
+
+
+def test_a_limit_that_is_no_time_is_told_before_anything_is_sent(
+    job: list[str], server: FakeApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody finds a job that runs behind a usage error."""
+    assert main(["submit", *job, "--wait", "--timeout=soon", "--skip-checks=all"]) == 2
+    assert "--timeout must be a time such as 30m, 12h or 7d, not 'soon'" in capsys.readouterr().err
+    assert server.object(resources.TFJOBS, "nightly") is None

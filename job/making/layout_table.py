@@ -7,9 +7,10 @@ LAYOUTS: Mapping[str, str] = {
     "ImageFolder (Keras, Roboflow)": "train/pizza/1.jpg val/pizza/2.jpg test/soup/3.jpg",
     "Food-101": "images/pizza/1.jpg meta/classes.txt meta/train.txt meta/test.txt",
     "Hugging Face imagefolder": "metadata.csv (file_name,label) train/1.jpg",
+    "Hugging Face Parquet": "train-00000-of-00002.parquet (image,label) test-*.parquet",
     "list": "labels.csv or .tsv, .jsonl, .txt (path,label[,split])",
 }
-"""What is recognised, each with an example of its files; all but lists in archives too."""
+"""What is recognised, each with an example of its files; folders of images in archives too."""
 
 
 def as_table() -> str:

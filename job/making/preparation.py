@@ -242,7 +242,7 @@ def _sampled_size(catalogue: ImageCatalogue) -> float:
 
 def _name_of(source: str) -> str:
     name = source.rstrip("/").rpartition("/")[2]
-    for ending in (*archives.ENDINGS, *lists.ENDINGS):
+    for ending in (*archives.ENDINGS, *lists.ENDINGS, ".parquet"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
             break

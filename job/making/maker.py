@@ -225,6 +225,11 @@ def _summary(dataset: Dataset) -> Iterable[str]:
     if dataset.rejects["images"]:
         yield f"rejected: {dataset.rejects['images']:,}, see {layout.rejects_file(dataset.path)}"
     yield from _counted(dataset)
+    if not dataset.splits["test"].examples:
+        yield (
+            "warning: there are no test images, on which job.train evaluates; make it again with "
+            "--test_fraction above 0"
+        )
     if leaked := dataset.leakage["test_examples_in_train"]:
         pairs = dataset.leakage["first_pairs"][:3]
         named = ", ".join(f"{pair['test']} = {pair['train']}" for pair in pairs)

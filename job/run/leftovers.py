@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 
 from job import storage
@@ -63,6 +64,8 @@ def remove_everything(lease: RunLease) -> None:
     ):
         for stat in list(storage.list_files(folder)):
             storage.delete(stat.path)
+        if not storage.is_remote(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # The folders that are empty now.
         lease.check()
     for path in (layout.follow_up_file(lease.run), layout.progress_file(lease.run)):
         storage.delete(path)

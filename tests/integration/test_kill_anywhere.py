@@ -9,6 +9,7 @@ evaluation and which checkpoint was best.
 
 import contextlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def end_at_random(
         started = time.monotonic()
         trains = dice.random() > 0.2
         while job.poll() is None:
-            restarts = output.read_text().split(f"of {rounds}\n")
+            restarts = re.split(rf"restart \d+ of {rounds}\b", output.read_text())
             processes = trainers(psutil.Process(job.pid))
             if len(restarts) == attempt and processes and (not trains or "step " in restarts[-1]):
                 break

@@ -54,6 +54,11 @@ def is_known(cell: str) -> bool:
     return _plain(cell) in _PATHS_ALONE | _LABELS | _SPLITS
 
 
+def is_label(cell: str) -> bool:
+    """Whether a cell is a name that a column of labels may have."""
+    return _plain(cell) in _LABELS
+
+
 def of_header(name: str, cells: Sequence[str], asked: Columns, *, labelled: bool) -> Places | None:
     """Find the columns by a first row; None if that row is an entry and no header.
 

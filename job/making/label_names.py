@@ -9,11 +9,47 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from job import storage
 from job.contract.errors import DataError
 from job.contract.wording import shown_name
+from job.images.file_kinds import name_fault
 
 FEATURE_FILES = ("dataset_info.json", "dataset_infos.json")
 _LONGEST = 255
+_NAMED = 12
+_MOST_BYTES = 4 << 20
+
+
+def label_text(value: Any, names: Sequence[str] | None) -> tuple[str, str]:
+    """Give the class that a label means, and what is wrong with it (empty: nothing).
+
+    Args:
+        value: A number, a text, or nothing.
+        names: Of the classes that numbers stand for; without them numbers name themselves.
+    """
+    if value is None or value == "":
+        return "", "no label"
+    if isinstance(value, str):
+        fault = name_fault(value).replace("the name", "the label")
+        return value, "the label is too long" if len(value) > _LONGEST else fault
+    if not isinstance(value, int) or isinstance(value, bool):
+        return "", "the label is no text and no whole number"
+    if names is None:
+        return str(value), "" if value >= 0 else f"label {value} stands for none"
+    if not 0 <= value < len(names):
+        return "", f"label {value} has no name among {len(names):,}"
+    return names[value], ""
+
+
+def remark(names: Sequence[str] | None, classes: Sequence[str], *, numbers: bool) -> str:
+    """Say which names no image has, or that numbers have none; see `ShardFormat`."""
+    if names is None:
+        return "; the labels are numbers without names" if numbers else ""
+    there = set(classes)
+    missing = [name for name in names if name not in there]
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    named = ", ".join(map(shown_name, missing[:_NAMED]))
+    return f"; no images, so no class: {named}{more}" if missing else ""
 
 
 def of_schema(metadata: Mapping[bytes, bytes] | None, column: str, where: str) -> list[str] | None:
@@ -40,6 +76,15 @@ def of_description(text: bytes, column: str, where: str) -> list[str] | None:
     if len(found) > 1:
         raise DataError(f"{where}: configurations name the classes of {column!r} differently")
     return found[0] if found else None
+
+
+def of_lines(path: str) -> list[str]:
+    """Read a file that names a class in each line; DataError if that is not what it holds."""
+    try:
+        text = storage.read_bytes(path, 0, _MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8") from error
+    return _checked([line.strip() for line in text.rstrip().splitlines()], "label", path)
 
 
 def _features(value: Any) -> list[Any]:

@@ -12,7 +12,6 @@ from typing import Any
 from job import storage
 from job.contract.errors import DataError
 from job.contract.wording import shown_name
-from job.images.file_kinds import name_fault
 from job.images.list_columns import Columns, of_keys
 from job.images.lists import split_named
 from job.making import label_names
@@ -23,7 +22,6 @@ _ROWS_AT_ONCE = 16
 """Images of so many rows are in memory together."""
 _LABELS_AT_ONCE = 4096
 _READ_BYTES = 4 << 20
-_LONGEST_LABEL = 255
 _NAMED = 12
 
 
@@ -98,13 +96,7 @@ class Parquet:
 
     def remark(self, classes: Sequence[str]) -> str:
         """Say which names no row has, and that numbers have none."""
-        if self._names is None:
-            return "; the labels are numbers without names" if self._numbers else ""
-        there = set(classes)
-        missing = [name for name in self._names if name not in there]
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        named = ", ".join(map(shown_name, missing[:_NAMED]))
-        return f"; no rows, so no class: {named}{more}" if missing else ""
+        return label_names.remark(self._names, classes, numbers=self._numbers)
 
     def _rows(self, file: Any, shard: ShardFile, schema: _Schema, first: int) -> Iterator[Entry]:
         columns = [schema.label, *([schema.split] if schema.split else [])]
@@ -137,26 +129,13 @@ class Parquet:
         names: list[str] | None,
         size: int,
     ) -> Entry:
-        label, fault = self._label(value, names)
+        label, fault = label_names.label_text(value, names)
+        self._numbers = self._numbers or isinstance(value, int)
         split, said = splits
         if split is None and said is not None:
             split = split_named(said)
             fault = fault or ("" if split else f"unknown split {shown_name(said[:40])!r}")
         return Entry(ordinal, name, filename, label, split, size, fault)
-
-    def _label(self, value: Any, names: list[str] | None) -> tuple[str, str]:
-        """Give a label's text, and what is wrong with it."""
-        if value is None or value == "":
-            return "", "no label"
-        if isinstance(value, str):
-            fault = name_fault(value).replace("the name", "the label")
-            return value, "the label is too long" if len(value) > _LONGEST_LABEL else fault
-        if names is None:
-            self._numbers = True
-            return str(value), "" if value >= 0 else f"label {value} stands for none"
-        if not 0 <= value < len(names):
-            return "", f"label {value} has no name among {len(names):,}"
-        return names[value], ""
 
     def _understand(self, file: Any, path: str) -> _Schema:
         """Choose the columns; DataError names those that are there."""

@@ -1,4 +1,4 @@
-"""A source whose images lie with their labels in files of many: Parquet and its like.
+"""A source whose images lie with their labels in files of many: Parquet, WebDataset.
 
 What differs between them is how such a file is read (`ShardFormat`); what an entry becomes, and
 what the files' names say of splits, is the same for all.
@@ -55,6 +55,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Companion:
+    """A member of a shard that is no image of the dataset, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """An entry in the second pass; `read(limit)` gives its first bytes until the next is due."""
 
@@ -69,7 +77,7 @@ class ShardFormat(Protocol):
     kind: str
     """What people call it."""
 
-    def entries(self, progress: Progress) -> Iterator[Entry]:
+    def entries(self, progress: Progress) -> Iterator[Entry | Companion]:
         """Yield all entries without their images; DataError for what cannot be read."""
         ...
 
@@ -116,7 +124,11 @@ class ShardSource:
             catalogue.saw(name)
             catalogue.pass_over(shown_name(name), "no image")
         for entry in self._form.entries(progress):
-            catalogue.saw(entry.filename)
+            if isinstance(entry, Companion):
+                catalogue.saw(shown_name(entry.name))
+                catalogue.pass_over(shown_name(entry.name), entry.why)
+                continue
+            catalogue.saw(shown_name(entry.filename))
             if entry.fault:
                 name, filename = shown_name(entry.name), shown_name(entry.filename)
                 catalogue.reject(Reject(name, filename, entry.fault))
@@ -126,7 +138,7 @@ class ShardSource:
             raise DataError(f"{self._path} holds no rows")
         classes = catalogue.class_names()
         remark = self._form.remark(classes)
-        how = ", split by their names" if self._has_splits else ""
+        how = ", split by the files' names" if self._has_splits else ""
         counted = many(len(classes), "class", "classes")
         return Listed(self._form.kind, classes, f"{counted} in {self._form.kind}{how}{remark}")
 

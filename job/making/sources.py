@@ -1,10 +1,13 @@
 """What --source names: a list, an archive, or a folder of one kind or another."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 from job import storage
 from job.contract.errors import DataError, InputMissingError
+from job.contract.wording import shown_name
 from job.images import archives, lists
 from job.images.file_kinds import FileKind, kind_of
-from job.making import label_names
+from job.making import label_names, webdataset
 from job.making.containers import Folder, open_archive
 from job.making.layout_table import LAYOUTS
 from job.making.list_source import ListSource
@@ -12,6 +15,7 @@ from job.making.listed import Source, SourceOptions
 from job.making.parquet import Parquet
 from job.making.shard_source import ShardSource, shard_files
 from job.making.tree_source import TreeSource
+from job.making.webdataset import WebDataset
 
 PARQUET_ENDING = ".parquet"
 _MOST_OTHERS = 10_000
@@ -35,6 +39,10 @@ def open_source(path: str, options: SourceOptions) -> Source:
 
 def _open_file(path: str, options: SourceOptions) -> Source:
     archive = open_archive(path)
+    if _opener_of(path) == "tar":
+        samples = _open_webdataset(path, [(path, storage.stat(path).size)], [], options)
+        if samples is not None:
+            return samples
     if archive is not None:
         return TreeSource(archive, path, options)
     lower = path.lower()
@@ -52,7 +60,7 @@ def _open_file(path: str, options: SourceOptions) -> Source:
 
 def _open_shards(path: str, options: SourceOptions) -> Source | None:
     """Recognise a folder of shards; None for one that has images or no shards."""
-    shards: list[tuple[str, int]] = []
+    shards: dict[str, list[tuple[str, int]]] = {}
     others: list[str] = []
     for found in storage.list_files(path):
         name = found.path[len(path) :].lstrip("/")
@@ -60,23 +68,63 @@ def _open_shards(path: str, options: SourceOptions) -> Source | None:
         if kind in (FileKind.IMAGE, FileKind.UNDECODED):
             return None
         hidden = any(part.startswith(".") for part in name.split("/"))
-        if name.lower().endswith(PARQUET_ENDING) and not hidden:
-            shards.append((found.path, found.size))
+        opener = "" if hidden else _opener_of(name)
+        if opener:
+            shards.setdefault(opener, []).append((found.path, found.size))
         elif len(others) < _MOST_OTHERS:
             others.append(found.path)
         else:
             return None
-    return _open_parquet(path, shards, others, options) if shards else None
+    if len(shards) > 1:
+        firsts = " and ".join(shown_name(files[0][0]) for files in shards.values())
+        raise DataError(
+            f"{path} holds shards of several kinds, as {firsts}, which may hold the same images; "
+            "give --source a folder of one kind"
+        )
+    for opener, files in shards.items():
+        return _OPENERS[opener](path, files, others, options)
+    return None
+
+
+def _opener_of(name: str) -> str:
+    lower = name.lower()
+    if lower.endswith(PARQUET_ENDING):
+        return "parquet"
+    return "tar" if lower.endswith(archives.TAR_ENDINGS) else ""
 
 
 def _open_parquet(
-    path: str, shards: list[tuple[str, int]], others: list[str], options: SourceOptions
+    path: str, shards: Sequence[tuple[str, int]], others: Sequence[str], options: SourceOptions
 ) -> Source:
     files = shard_files(path, shards)
     descriptions = [one for one in others if one.endswith(label_names.FEATURE_FILES)]
     form = Parquet(files, options.columns, descriptions)
-    names = [one[len(path) :].lstrip("/") for one in others]
-    return ShardSource(files, names, form, path, options)
+    return ShardSource(files, _inner(path, others), form, path, options)
+
+
+def _open_webdataset(
+    path: str, shards: Sequence[tuple[str, int]], others: Sequence[str], options: SourceOptions
+) -> Source | None:
+    if not webdataset.looks_so(shards[0][0]):
+        return None
+    files = shard_files(path, shards)
+    names = [
+        label_names.of_lines(one)
+        for one in others
+        if one.rpartition("/")[2].lower() in webdataset.NAME_FILES
+    ]
+    form = WebDataset(files, options.columns.label, names[0] if names else None)
+    return ShardSource(files, _inner(path, others), form, path, options)
+
+
+_OPENERS: Mapping[str, Callable[..., Source | None]] = {
+    "parquet": _open_parquet,
+    "tar": _open_webdataset,
+}
+
+
+def _inner(path: str, files: Sequence[str]) -> list[str]:
+    return [one[len(path) :].lstrip("/") for one in files]
 
 
 def _forms() -> str:

@@ -66,7 +66,9 @@ def hub(tmp_path: Path) -> Path:
 def test_splits_come_from_file_names_and_classes_from_the_schema(hub: Path) -> None:
     found = Listing(hub)
     assert found.kind == "Parquet, as Hugging Face writes it"
-    assert found.said == "2 classes in Parquet, as Hugging Face writes it, split by their names"
+    assert (
+        found.said == "2 classes in Parquet, as Hugging Face writes it, split by the files' names"
+    )
     assert found.classes == ["pie", "soup"]
     validation = "data/validation-00000-of-00001.parquet"
     assert sorted(found.test) == [f"{validation}/0", f"{validation}/1"]
@@ -129,7 +131,7 @@ def test_classes_have_the_order_of_all_sources_and_need_rows(tmp_path: Path) -> 
     write(tmp_path / "train.parquet", table([0, 2], names=["soup", "tea", "pie"]))
     found = Listing(tmp_path)
     assert found.classes == ["pie", "soup"]
-    assert found.said.endswith("; no rows, so no class: tea")
+    assert found.said.endswith("; no images, so no class: tea")
 
 
 def test_rows_that_cannot_be_used_are_rejects(tmp_path: Path) -> None:

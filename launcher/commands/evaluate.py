@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     config = flags.parse(EvaluateConfig, [*context.settings.payer_flags, *given])
     output = config.output or layout.report_dir(config.run)
     return tasks.run(
-        "evaluate", config, output, args, context,
+        "evaluate", config, output, tasks.request(args), context,
         rows=[("run", config.run), ("data", config.data), ("checkpoint", config.checkpoint),
               ("report", output)],
         gpus=args.task_gpus,

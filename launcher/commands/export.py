@@ -40,6 +40,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
          *args.job_flags],
     )  # fmt: skip
     return tasks.run(
-        "export", config, config.output, args, context,
+        "export", config, config.output, tasks.request(args), context,
         rows=[("run", config.run), ("checkpoint", config.checkpoint), ("model", config.output)],
     )  # fmt: skip

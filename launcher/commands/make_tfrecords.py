@@ -46,10 +46,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
         [*context.settings.payer_flags, f"--source={args.source}", f"--output={args.target}",
          *args.job_flags],
     )  # fmt: skip
+    asked = tasks.request(args)
     return tasks.run(
-        "make-tfrecords", config, config.output, args, context,
+        "make-tfrecords", config, config.output, asked, context,
         rows=[("source", config.source), ("output", config.output)],
-        tasks_count=args.tasks or _tasks(config.source, here=tasks.runs_here(args, context)),
+        tasks_count=args.tasks or _tasks(config.source, here=tasks.runs_here(asked, context)),
     )  # fmt: skip
 
 

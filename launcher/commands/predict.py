@@ -1,7 +1,6 @@
 """`launcher predict`: classify the images of a bucket or a folder, shared by several tasks."""
 
 import argparse
-import dataclasses
 
 from launcher.context import Context
 from launcher.settings import arguments
@@ -53,34 +52,27 @@ def run(args: argparse.Namespace, context: Context) -> int:
     from job.contract import flags
     from job.contract.configs import PredictConfig
     from launcher.describe import prediction
-    from launcher.sending import tasks
+    from launcher.sending import prediction as sending
+    from launcher.sending import submit, tasks
 
     config = flags.parse(
         PredictConfig,
         [*context.settings.payer_flags, f"--model={args.model}", f"--images={args.images}",
          f"--output={args.target}", *args.job_flags],
     )  # fmt: skip
-    work = prediction.plan(
+    asked = tasks.request(args)
+    spec = sending.prepare(
         config,
-        tasks=args.tasks,
+        asked,
+        context,
+        task_count=args.tasks,
         gpus=args.task_gpus,
-        here=tasks.runs_here(args, context),
-        may_list=not args.dry_run,
         resume=args.resume,
     )
-    if work.is_complete:
+    if spec is None:
         context.output.print(f"complete already: {config.output}")
         return 0
-    args.name = args.name or work.name
-    if work.parts:
-        config = dataclasses.replace(config, parts=work.parts)
-    code = tasks.run(
-        "predict", config, config.output, args, context,
-        rows=[("model", config.model), ("images", config.images), ("output", config.output),
-              *work.rows],
-        tasks_count=work.tasks,
-        gpus=1 if args.task_gpus else 0,
-    )  # fmt: skip
+    code = submit.submit(spec, asked.options, context)
     for line in () if code or args.dry_run else prediction.totals(config.output):
         context.output.print(line)
     return code

@@ -104,13 +104,11 @@ def _show(state: "State", finding: "Finding", output: "Output", *, verbose: bool
 
 def _show_run(run_dir: str, args: argparse.Namespace, context: Context) -> int:
     """Print what a run's directory tells, of a job that ran here or is gone."""
-    from launcher.observe import run_directory, run_paths, views
+    from launcher.observe import answers, views
 
     if args.watch:
         raise UsageError("--watch needs a job in a cluster")
-    facts = run_directory.read(run_dir)
-    if facts.progress is None and facts.checkpoint_step is None:
-        raise run_paths.absent(run_dir)
+    facts = answers.of_run(run_dir)
     output = context.output
     if args.output:
         output.document(views.run_data(run_dir, facts), args.output)

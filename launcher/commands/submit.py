@@ -1,13 +1,9 @@
 """`launcher submit`: check a training job, say what it will be, and send it."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from launcher.context import Context
 from launcher.settings import arguments
-
-if TYPE_CHECKING:
-    from launcher.describe.training import Training
 
 NAME = "submit"
 HELP = "Start a training job."
@@ -29,38 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Send the job, or run it here."""
-    from launcher.describe import training
-    from launcher.kinds import ClusterKind
-    from launcher.sending import submit
+    from launcher.sending import submit, training
     from launcher.sending.options import from_args
 
-    settings, options = context.settings, from_args(args)
-    choice = submit.choose_backend(settings, options, context)
-    in_cluster = isinstance(choice.kind, ClusterKind)
-    job = training.prepare(
-        settings,
-        args.job_flags,
-        name=args.name or "",
-        run=args.run or "",
-        namespace=context.namespace if in_cluster else "",
-        backend=choice.kind,
-        with_facts=options.dry_run != "client",
+    options = from_args(args)
+    spec = training.prepare(
+        context, args.job_flags, options, name=args.name or "", run=args.run or ""
     )
-    if choice.why and options.dry_run != "client":
-        context.output.note(str(choice))
-    if options.introduces:
-        _introduce(job, context)
-    return submit.submit(job.spec, options, context)
-
-
-def _introduce(job: "Training", context: Context) -> None:
-    from launcher.describe import summary
-    from launcher.describe.cpu_speed import gflops_per_core
-    from launcher.describe.estimate import estimate
-
-    output, spec = context.output, job.spec
-    where = f" {context.place}" if spec.in_cluster else ""
-    output.print(output.style(spec.name, "bold") + where)
-    needs = estimate(spec, job.config, job.facts, gflops_per_core(spec))
-    output.facts(summary.training_rows(spec, job.config, job.facts, needs))
-    output.stdout.flush()
+    return submit.submit(spec, options, context)

@@ -5,4 +5,22 @@ only when a command asks for a cluster. Of `job` it uses `contract`, `storage` a
 modules that tests/test_walls.py names.
 """
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING
+
+from launcher.version import VERSION
+
+if TYPE_CHECKING:
+    from launcher.client import Client
+
+__version__ = VERSION
+
+__all__ = ["Client", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Give `Client` to who asks for it: commands start without it."""
+    if name == "Client":
+        from launcher.client import Client
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

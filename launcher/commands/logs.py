@@ -55,11 +55,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         lines = merged_logs.until_now(
             found, context, selection, attempt=args.attempt, previous=args.previous
         )
-    elif found.job is not None:
-        lines = following.lines(context.cluster(), args.name, selection, context.output.note)
     else:
-        raise found.said or UsageError(
-            f"--follow needs a job in a cluster; {found.run} is a run's directory"
-        )
+        cluster = following.cluster_of(found, context)
+        lines = following.lines(cluster, args.name, selection, context.output.note)
     following.show(lines, context.output, timestamps=args.timestamps)
     return 0

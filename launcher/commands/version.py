@@ -3,10 +3,10 @@
 import argparse
 import platform
 
-import launcher
 from launcher.context import Context
 from launcher.errors import LauncherError
 from launcher.settings import arguments
+from launcher.version import VERSION
 
 NAME = "version"
 HELP = "Show the version of the launcher and of the cluster."
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Print the versions; a cluster that cannot be asked is a note, not a failure."""
-    versions = {"launcher": launcher.__version__, "python": platform.python_version()}
+    versions = {"launcher": VERSION, "python": platform.python_version()}
     if not args.client:
         try:
             versions["kubernetes"] = context.cluster().version()

@@ -8,7 +8,7 @@ import os
 import subprocess
 from typing import Any
 
-import launcher
+from launcher import version
 from launcher.describe.spec import Provenance
 from launcher.settings.fields import FIELDS, Settings
 from launcher.settings.file import find
@@ -46,7 +46,7 @@ def _short_hash(values: Any, length: int) -> str:
 def describe(settings: Settings) -> Provenance:
     """Collect what goes into a job's annotations for people to find their way back."""
     return Provenance(
-        launcher_version=launcher.__version__,
+        launcher_version=version.VERSION,
         git_revision=_own_revision(),
         submitted_by=_user(),
         settings_json=_settings_json(settings),
@@ -67,7 +67,7 @@ def _own_revision() -> str:
     The project is the checkout that has the settings file in it. Whatever other repository
     somebody stands in has nothing to do with the job.
     """
-    here, product = checkout("."), os.path.dirname(os.path.dirname(launcher.__file__))
+    here, product = checkout("."), os.path.dirname(os.path.dirname(version.__file__))
     settings_file = find(None, os.environ)
     in_project = here and settings_file and os.path.realpath(settings_file).startswith(f"{here}/")
     if in_project or here == os.path.realpath(product):

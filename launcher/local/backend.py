@@ -307,6 +307,9 @@ def _interrupts(job: _LocalJob) -> Iterator[None]:
     def handle(_signal: int, _frame: types.FrameType | None) -> None:
         job.interrupt()
 
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals are the main thread's, whose program decides what they mean.
+        return
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -4,14 +4,31 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from launcher.api.log_lines import Line
+from launcher.context import Context
+from launcher.errors import UsageError
 from launcher.observe import gather
 from launcher.observe.logs import Follower, Selection
+from launcher.observe.run_paths import Found
 from launcher.output import Output
 
 if TYPE_CHECKING:
     from launcher.api.connection import Cluster
 
 _COLORS = ("cyan", "green", "yellow", "magenta", "blue")
+
+
+def cluster_of(found: Found, context: Context) -> "Cluster":
+    """Give the cluster of a job that is to be followed.
+
+    Raises:
+        UsageError: It is a run directory: what comes is told by a job alone.
+        LauncherError: The cluster, which was asked for a job, was of no help.
+    """
+    if found.job is None:
+        raise found.said or UsageError(
+            f"--follow needs a job in a cluster; {found.run} is a run's directory"
+        )
+    return context.cluster()
 
 
 def lines(

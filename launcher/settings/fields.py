@@ -165,7 +165,8 @@ FIELDS: dict[str, dataclasses.Field[Any]] = {
 def resolve(args: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
     """Merge the settings file, its profile and the flags of a command.
 
-    Flags are found in `args` under the names of the settings; None counts as not given.
+    Flags are found in `args` under the names of the settings, as text; None counts as not given.
+    `args.values`, a mapping, has values that were given in Python, typed as in launcher.yaml.
 
     Raises:
         UsageError: A file, a profile, a key or a value is wrong.
@@ -183,6 +184,10 @@ def resolve(args: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
         given = getattr(args, name, None)
         if given is not None:
             _merge(typed, field, from_text(field, given, _flag(field)))
+    for name, value in getattr(args, "values", {}).items():
+        if name not in FIELDS:
+            raise settings_file.unknown("", name, FIELDS)
+        _merge(typed, FIELDS[name], from_yaml(FIELDS[name], value, name))
     for override in getattr(args, "overrides", []):
         name, value = settings_file.split_override(override, FIELDS)
         _merge(typed, FIELDS[name], from_text(FIELDS[name], value, f"--set {override}"))

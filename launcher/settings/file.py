@@ -117,6 +117,11 @@ def _values(
     return [(name, value, where) for name, (value, where) in values.items()]
 
 
+def unknown(where: str, name: str, known: Collection[str]) -> UsageError:
+    """Make the error for a setting that there is not; it says what is near."""
+    return UsageError(f"{where}unknown setting {name!r}" + _nearest(name, known))
+
+
 def split_override(override: str, known: Collection[str]) -> tuple[str, str]:
     """Take `--set` apart: `env.A=b` is the entry A of env, `image=x` is image.
 
@@ -128,7 +133,7 @@ def split_override(override: str, known: Collection[str]) -> tuple[str, str]:
     if not separator:
         raise UsageError(f"--set {override!r} must be PATH=VALUE")
     if name not in known:
-        raise UsageError(f"--set {override!r}: unknown setting {name!r}" + _nearest(name, known))
+        raise unknown(f"--set {override!r}: ", name, known)
     return name, f"{entry}={value}" if dot else value
 
 

@@ -1,0 +1,3 @@
+"""The launcher's version, in a module that imports nothing."""
+
+VERSION = "0.1.0"

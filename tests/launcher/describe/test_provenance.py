@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import launcher
 from launcher.describe import provenance
 from launcher.settings.fields import Settings
 
@@ -27,7 +28,7 @@ def test_it_is_the_project_with_the_settings_or_the_product(
 ) -> None:
     """Whoever stands in another repository has not made the job from that."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    product = Path(provenance.launcher.__file__).parents[1]
+    product = Path(launcher.__file__).parents[1]
     own = provenance.git_revision(str(product)) if provenance.checkout(str(product)) else ""
     other = repository(tmp_path / "other")
     monkeypatch.chdir(tmp_path / "other")

@@ -15,7 +15,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import google_crc32c
 import numpy as np
@@ -220,6 +220,43 @@ class ShardReader:
             f"{self.path}: the file ends within record {index}, after {size} bytes; "
             "fetch or make this shard again"
         )
+
+
+def stream_records(stream: BinaryIO, path: str, max_bytes: int) -> Iterator[bytes | None]:
+    """Yield the records of a stream from front to back; memory does not depend on what they claim.
+
+    A record that is longer than `max_bytes`, or whose checksum is wrong, is None.
+
+    Args:
+        stream: Gives as many bytes as are asked for, fewer only at its end.
+        path: What messages call it.
+        max_bytes: Longer records are passed over.
+
+    Raises:
+        DataError: The stream ends within a record, or a header is damaged: all after it is lost.
+    """
+    index = 0
+    while header := stream.read(_LENGTH.size):
+        if len(header) < _LENGTH.size:
+            raise _stream_damage(path, index, "the file ends within it")
+        length, crc = _LENGTH.unpack(header)
+        if masked_crc32c(header[:8]) != crc:
+            raise _stream_damage(path, index, "its header's checksum is wrong")
+        left = length + _CRC.size
+        body = stream.read(left) if length <= max_bytes else b""
+        left -= len(body)
+        while length > max_bytes and left and (piece := stream.read(min(left, 1 << 20))):
+            left -= len(piece)
+        if left:
+            raise _stream_damage(path, index, "the file ends within it")
+        data = body[:length]
+        is_sound = body and masked_crc32c(data) == _CRC.unpack_from(body, length)[0]
+        yield data if is_sound else None
+        index += 1
+
+
+def _stream_damage(path: str, index: int, what: str) -> DataError:
+    return DataError(f"{path} is damaged or no TFRecord file: record {index}: {what}; get it again")
 
 
 def source_of(data: bytes) -> str:

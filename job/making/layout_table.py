@@ -9,6 +9,7 @@ LAYOUTS: Mapping[str, str] = {
     "Hugging Face imagefolder": "metadata.csv (file_name,label) train/1.jpg",
     "Hugging Face Parquet": "train-00000-of-00002.parquet (image,label) test-*.parquet",
     "WebDataset": "train-0000.tar (1.jpg 1.cls, or 1.json with a label) test-0000.tar",
+    "TFDS": "food101-train.tfrecord-00000-of-00032 label.labels.txt",
     "list": "labels.csv or .tsv, .jsonl, .txt (path,label[,split])",
 }
 """What is recognised, each with an example of its files; folders of images in archives too."""

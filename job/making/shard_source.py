@@ -1,4 +1,4 @@
-"""A source whose images lie with their labels in files of many: Parquet, WebDataset.
+"""A source whose images lie with their labels in files of many: Parquet, WebDataset, TFDS.
 
 What differs between them is how such a file is read (`ShardFormat`); what an entry becomes, and
 what the files' names say of splits, is the same for all.

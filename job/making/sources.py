@@ -7,13 +7,14 @@ from job.contract.errors import DataError, InputMissingError
 from job.contract.wording import shown_name
 from job.images import archives, lists
 from job.images.file_kinds import FileKind, kind_of
-from job.making import label_names, webdataset
+from job.making import label_names, tfds, webdataset
 from job.making.containers import Folder, open_archive
 from job.making.layout_table import LAYOUTS
 from job.making.list_source import ListSource
 from job.making.listed import Source, SourceOptions
 from job.making.parquet import Parquet
 from job.making.shard_source import ShardSource, shard_files
+from job.making.tfds import TfdsRecords
 from job.making.tree_source import TreeSource
 from job.making.webdataset import WebDataset
 
@@ -90,6 +91,8 @@ def _opener_of(name: str) -> str:
     lower = name.lower()
     if lower.endswith(PARQUET_ENDING):
         return "parquet"
+    if tfds.SHARD_NAME.search(lower):
+        return "tfrecord"
     return "tar" if lower.endswith(archives.TAR_ENDINGS) else ""
 
 
@@ -117,8 +120,22 @@ def _open_webdataset(
     return ShardSource(files, _inner(path, others), form, path, options)
 
 
+def _open_tfds(
+    path: str, shards: Sequence[tuple[str, int]], others: Sequence[str], options: SourceOptions
+) -> Source:
+    files = shard_files(path, shards)
+    names = {
+        one.rpartition("/")[2].removesuffix(tfds.NAMES_ENDING): label_names.of_lines(one)
+        for one in others
+        if one.endswith(tfds.NAMES_ENDING)
+    }
+    form = TfdsRecords(files, options.columns, names)
+    return ShardSource(files, _inner(path, others), form, path, options)
+
+
 _OPENERS: Mapping[str, Callable[..., Source | None]] = {
     "parquet": _open_parquet,
+    "tfrecord": _open_tfds,
     "tar": _open_webdataset,
 }
 

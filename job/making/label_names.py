@@ -16,6 +16,7 @@ from job.images.file_kinds import name_fault
 
 FEATURE_FILES = ("dataset_info.json", "dataset_infos.json")
 _LONGEST = 255
+_LARGEST = (1 << 63) - 1
 _NAMED = 12
 _MOST_BYTES = 4 << 20
 
@@ -32,7 +33,7 @@ def label_text(value: Any, names: Sequence[str] | None) -> tuple[str, str]:
     if isinstance(value, str):
         fault = name_fault(value).replace("the name", "the label")
         return value, "the label is too long" if len(value) > _LONGEST else fault
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST:
         return "", "the label is no text and no whole number"
     if names is None:
         return str(value), "" if value >= 0 else f"label {value} stands for none"

@@ -23,6 +23,7 @@ _ROWS_AT_ONCE = 16
 _LABELS_AT_ONCE = 4096
 _READ_BYTES = 4 << 20
 _NAMED = 12
+_IMAGES = "images (a struct of bytes and path, or binary)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,35 +143,27 @@ class Parquet:
         import pyarrow.types as types
 
         schema = file.schema_arrow
-        images = [field.name for field in schema if _is_struct(field.type)] or [
-            field.name for field in schema if _is_binary(field.type)
-        ]
-        if not images:
-            raise DataError(
-                f"{path}: no column holds images (a struct of bytes and path, or binary); it has "
-                f"{_described(schema)}"
-            )
+        images = _image_columns(schema)
+        if not images or len(set(schema.names)) < len(schema.names):
+            why = "two columns have one name" if images else f"no column holds {_IMAGES}"
+            raise DataError(f"{path}: {why}; it has {_described(schema)}")
         asked = self._columns
-        only = images[0] if len(images) == 1 else ""
-        there = dict.fromkeys(schema.names)
-        places = of_keys(
-            path, there, Columns(asked.path or only, asked.label, asked.split), labelled=True
+        wanted = Columns(
+            asked.path or (images[0] if len(images) == 1 else ""), asked.label, asked.split
         )
+        places = of_keys(path, dict.fromkeys(schema.names), wanted, labelled=True)
         image, label = schema.field(places.path), schema.field(places.label)
         kind = label.type.value_type if types.is_dictionary(label.type) else label.type
-        is_text = types.is_string(kind) or types.is_large_string(kind)
-        if image.name not in images or not (is_text or types.is_integer(kind)):
+        if image.name not in images or not (_is_text(kind) or types.is_integer(kind)):
             raise DataError(
-                f"{path}: column {image.name!r} must hold images (a struct of bytes and path, or "
-                f"binary) and {label.name!r} one number or text; it has {_described(schema)}"
+                f"{path}: column {image.name!r} must hold {_IMAGES}, and {label.name!r} one number "
+                f"or text; it has {_described(schema)}"
             )
         is_struct = _is_struct(image.type)
-        has_path = is_struct and any(
-            image.type.field(number).name == "path" for number in range(image.type.num_fields)
-        )
-        names = None if is_text else self._class_names(schema, label.name, path)
+        has_path = is_struct and image.type.get_field_index("path") >= 0
+        names = None if _is_text(kind) else self._class_names(schema, label.name, path)
         split = places.split
-        if split is not None and not types.is_string(schema.field(split).type):
+        if split is not None and not _is_text(schema.field(split).type):
             split = None
         return _Schema(image.name, is_struct, has_path, label.name, split, names)
 
@@ -236,6 +229,18 @@ def _sizes(metadata: Any, content: str) -> Iterator[int]:
         size = sum(one.total_uncompressed_size for one in chunks if one.path_in_schema == content)
         for _ in range(found.num_rows):
             yield size // found.num_rows
+
+
+def _image_columns(schema: Any) -> list[str]:
+    """Name the columns that may hold images: structs with bytes, else those of bytes alone."""
+    structs = [field.name for field in schema if _is_struct(field.type)]
+    return structs or [field.name for field in schema if _is_binary(field.type)]
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _is_binary(kind: Any) -> bool:

@@ -18,6 +18,7 @@ from job.making.listed import Listed, SourceOptions
 from job.making.placement import split_of
 
 _FIRST_WORD = re.compile(r"[A-Za-z]+")
+_OF_SEVERAL = re.compile(r"(.*?)-?([0-9]{1,9})-of-([0-9]{1,9})")
 _NAMED = 3
 
 
@@ -116,6 +117,7 @@ class ShardSource:
         self._path = path
         self._options = options
         self._has_splits = any(shard.split for shard in shards)
+        self._missing = _missing(shard.name for shard in shards)
         self.size_bytes = sum(shard.size for shard in shards)
 
     def list_into(self, catalogue: ImageCatalogue, progress: Progress = lambda _: None) -> Listed:
@@ -140,7 +142,9 @@ class ShardSource:
         remark = self._form.remark(classes)
         how = ", split by the files' names" if self._has_splits else ""
         counted = many(len(classes), "class", "classes")
-        return Listed(self._form.kind, classes, f"{counted} in {self._form.kind}{how}{remark}")
+        return Listed(
+            self._form.kind, classes, f"{counted} in {self._form.kind}{how}{remark}{self._missing}"
+        )
 
     def read_images(
         self, wanted: Iterator[PlannedImage], max_bytes: int
@@ -206,6 +210,19 @@ def shard_files(source: str, paths: Iterable[tuple[str, int]]) -> list[ShardFile
             "may hold the same images; give --source one of these folders"
         )
     return shards
+
+
+def _missing(names: Iterable[str]) -> str:
+    """Say how many shards are not there, by names as `train-00000-of-00002`."""
+    there: dict[tuple[str, int], set[int]] = {}
+    for name in names:
+        if match := _OF_SEVERAL.match(name):
+            there.setdefault((match[1], int(match[3])), set()).add(int(match[2]))
+    return "".join(
+        f"; {total - len(found):,} of {total:,} shards of {shown_name(prefix)} are missing"
+        for (prefix, total), found in sorted(there.items())
+        if len(found) < total
+    )
 
 
 def _split_of_file(base: str) -> str | None:

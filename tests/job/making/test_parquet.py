@@ -113,6 +113,24 @@ def test_plain_binary_and_texts_are_taken_from_a_single_file(tmp_path: Path) -> 
     assert found.labels == {"mine.parquet/0": 1, "mine.parquet/1": 0}
 
 
+def test_texts_may_be_stored_as_a_dictionary_and_the_split_as_a_column(tmp_path: Path) -> None:
+    labels = pyarrow.array(["soup", "pie", "soup"]).dictionary_encode()
+    images = pyarrow.array([jpeg(0), jpeg(1), jpeg(2)], pyarrow.large_binary())
+    made = {"image": images, "label": labels, "split": ["train", "validation", "unsure"]}
+    write(tmp_path / "all.parquet", pyarrow.table(made))
+    found = Listing(tmp_path)
+    assert found.labels == {"all.parquet/0": 1, "all.parquet/1": 0}
+    assert found.test == ["all.parquet/1"]
+    assert [reject.reason for reject in found.rejects] == ["unknown split 'unsure'"]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    made = pyarrow.table([[jpeg(0)], [0], [1]], names=["image", "label", "label"])
+    write(tmp_path / "train.parquet", made)
+    with pytest.raises(DataError, match="two columns have one name; it has image"):
+        Listing(tmp_path)
+
+
 def test_names_come_from_a_description_beside_the_files(tmp_path: Path) -> None:
     write(tmp_path / "train.parquet", table([0, 1], names=None))
     features = {"default": {"features": feature_names(["pie", "soup"])}}

@@ -86,6 +86,12 @@ def test_records_hold_the_images_and_labels(
     }
 
 
+def test_missing_shards_are_said(food101: Path) -> None:
+    (food101 / "2.0.0/food101-train.tfrecord-00001-of-00002").unlink()
+    said = Listing(food101 / "2.0.0").said
+    assert said.endswith("; 1 of 2 shards of food101-train.tfrecord are missing")
+
+
 def test_records_that_cannot_be_used_are_rejects(tmp_path: Path) -> None:
     records = [*examples([0, 1, 7]), b"no example", encode_features({"label": 1}), *examples([-1])]
     path = write_shard(tmp_path / "x-train.tfrecord-00000-of-00001", [*records, *examples([0])])

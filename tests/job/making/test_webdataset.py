@@ -112,6 +112,10 @@ def test_samples_that_cannot_be_used_are_rejects(tmp_path: Path) -> None:
         "d.jpg": b"x",
         "e.json": b'{"label": [1]}',
         "e.jpg": b"x",
+        "e2.json": b'{"label": 1' + b"0" * 300 + b"}",
+        "e2.jpg": b"x",
+        "e3.json": b'{"label": true}',
+        "e3.jpg": b"x",
         "f.cls": b"pie",
         "g.cls": b"pie",
         "g.cr2": b"x",
@@ -119,7 +123,8 @@ def test_samples_that_cannot_be_used_are_rejects(tmp_path: Path) -> None:
     found = Listing(write_tar(tmp_path / "train.tar", files))
     reasons = {reject.filename: reject.reason for reject in found.rejects}
     assert set(reasons) == {
-        "0002.jpg", "a.jpg", "b.jpg", "b.seg.png", "c.jpg", "d.jpg", "e.jpg", "g.cr2"
+        "0002.jpg", "a.jpg", "b.jpg", "b.seg.png", "c.jpg", "d.jpg", "e.jpg", "e2.jpg", "e3.jpg",
+        "g.cr2",
     }  # fmt: skip
     assert reasons["0002.jpg"] == "no label"
     assert reasons["a.jpg"] == "no .cls and no .json beside it in its shard"

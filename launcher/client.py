@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from launcher.sending.options import SendOptions
 
 _LOG = logging.getLogger("launcher")
+_ERROR = "error: "
+"""How every job begins the line that says why it ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,8 +307,13 @@ class _Logged(Output):
 
     def __init__(self) -> None:
         super().__init__(io.StringIO(), io.StringIO(), {})
+        self.last_error = ""
+        """What a job of this machine said last of why it ends."""
 
     def print(self, text: str = "") -> None:
+        before, found, error = text.partition(_ERROR)
+        if found and (not before or before.endswith("| ")):
+            self.last_error = printable(error)
         _LOG.debug("%s", printable(text))
 
     def note(self, text: str) -> None:
@@ -333,5 +340,6 @@ def _send(spec: "JobSpec", options: "SendOptions", context: Context) -> Sent:
 
     code = submit.submit(spec, options, context)
     if code:
-        raise LauncherError(f"{spec.name} ended: {exit_meaning(code)}; its output is {spec.output}")
+        said = context.output.last_error if isinstance(context.output, _Logged) else ""
+        raise LauncherError(f"{spec.name} ended: {said or exit_meaning(code)} (exit code {code})")
     return Sent(name=spec.name, output=spec.output, in_cluster=spec.in_cluster)

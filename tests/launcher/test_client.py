@@ -154,12 +154,13 @@ def test_settings_are_checked_as_those_of_the_settings_file(
 
 
 def test_a_prediction_of_this_machine_fails_with_its_cause(tmp_path: Path) -> None:
-    """A real process; an exit code becomes an error that says what it means."""
+    """A real process; what it said last becomes the error."""
     (tmp_path / "images").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
-    with pytest.raises(LauncherError, match=r"^predict-\w+ ended: .*input") as raised:
+    with pytest.raises(LauncherError, match=r"^predict-\w+ ended: nowhere is not a") as raised:
         Client().predict("nowhere", "images", "out")
     assert type(raised.value) is LauncherError
+    assert str(raised.value).endswith("(exit code 66)")
 
 
 def test_the_launcher_starts_without_the_client() -> None:

@@ -7,26 +7,23 @@ evaluation and which checkpoint was best.
 `make test` runs a few rounds; `pytest -m slow tests/integration/test_kill_anywhere.py` thirty.
 """
 
-import contextlib
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 
 from job import storage
 from job.contract import layout
 from job.run import checkpoints
+from tests.multiprocess import Worker, start_workers, wait_for_all
 
-TRAINER_FLAGS = (
+FLAGS = (
     "--head=gap",
     "--width_multiplier=0.03",
     "--image_size_px=32",
@@ -39,14 +36,8 @@ TRAINER_FLAGS = (
     "--network_gbps=10",
 )
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
-
-
-def submit(data: str, run: str, workers: int, steps: int, *extra: str) -> list[str]:
-    return [
-        sys.executable, "-m", "launcher", "submit", "--backend=local", "--gpus=0",
-        f"--workers={workers}", f"--data={data}", f"--run={run}", *extra, "--", *TRAINER_FLAGS,
-        f"--steps={steps}",
-    ]  # fmt: skip
+TIMEOUT_S = 300
+SUBMISSION = {"SUBMISSION_ID": "one"}
 
 
 def weights(run: str) -> dict[str, np.ndarray]:
@@ -62,59 +53,59 @@ def judgements(run: str) -> dict[str, bytes]:
     return {path.removeprefix(run): storage.read_bytes(path) for path in paths}
 
 
-def trainers(launcher: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for child in launcher.children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # Ended, or not buried yet.
-            if "job.train" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
-
-
-def end_at_random(
-    job: subprocess.Popen, run: str, output: Path, rounds: int, dice: random.Random
-) -> Iterator[str]:
-    """End one worker of each of so many attempts; say how and when.
+def end_at_random(workers: list[Worker], dice: random.Random) -> str:
+    """End one worker of an attempt at some moment; say how and when.
 
     Every fifth is ended while it starts, the others some time after their training began.
     """
-    for attempt in range(1, rounds + 1):
-        started = time.monotonic()
-        trains = dice.random() > 0.2
-        while job.poll() is None:
-            restarts = re.split(rf"restart \d+ of {rounds}\b", output.read_text())
-            processes = trainers(psutil.Process(job.pid))
-            if len(restarts) == attempt and processes and (not trains or "step " in restarts[-1]):
-                break
-            time.sleep(0.02)
-        time.sleep(dice.uniform(0.0, 2.0 if trains else 5.0))
-        if job.poll() is not None or not (processes := trainers(psutil.Process(job.pid))):
-            return
-        number = dice.choice(SIGNALS)
-        dice.choice(processes).send_signal(number)
-        yield (
-            f"round {attempt}: {number.name} {'in training' if trains else 'at the start'} after "
-            f"{time.monotonic() - started:.1f} s, newest checkpoint of step "
-            f"{max(checkpoints.committed_steps(run), default=None)}"
-        )
+    started = time.monotonic()
+    trains = dice.random() > 0.2
+    while (
+        trains
+        and not re.search("^step ", workers[0].output(), re.MULTILINE)
+        and all(worker.process.poll() is None for worker in workers)
+    ):
+        time.sleep(0.02)
+    time.sleep(dice.uniform(0.0, 2.0 if trains else 5.0))
+    number = dice.choice(SIGNALS)
+    dice.choice(workers).signal(number)
+    return (
+        f"{number.name} {'in training' if trains else 'at the start'} after "
+        f"{time.monotonic() - started:.1f} s"
+    )
+
+
+def attempts(
+    data: str, run: str, logs: Path, *, workers: int, steps: int, rounds: int, seed: int
+) -> Iterator[str]:
+    """Start a run as often as an operator does; end each attempt but the last."""
+    dice = random.Random(seed)
+    arguments = ["-m", "job.train", f"--data={data}", f"--run={run}", *FLAGS, f"--steps={steps}"]
+    for number in range(rounds + 1):
+        folder = logs / f"attempt-{number}"
+        folder.mkdir(parents=True)
+        with start_workers(
+            arguments, num_workers=workers, log_dir=folder, env=SUBMISSION
+        ) as processes:
+            if number < rounds:
+                how = end_at_random(processes, dice)
+            codes = wait_for_all(processes, TIMEOUT_S)
+        newest = max(checkpoints.committed_steps(run), default=None)
+        if number < rounds:
+            yield f"round {number}: {how}, codes {codes}, newest checkpoint of step {newest}"
+        else:
+            assert set(codes) == {0}, processes[0].output()
 
 
 def check(
     data: str, place: str, logs: Path, *, workers: int, steps: int, rounds: int, seed: int
 ) -> None:
     whole, run = f"{place}/whole", f"{place}/ended"
-    subprocess.run(submit(data, whole, workers, steps), check=True, capture_output=True)
-    output = logs / "output"
-    with output.open("w") as file:
-        command = submit(data, run, workers, steps, f"--max-restarts={rounds}")
-        job = subprocess.Popen(command, stdout=file, stderr=file)
-        moments = []
-        for moment in end_at_random(job, run, output, rounds, random.Random(seed)):
-            print(moment, flush=True)
-            moments.append(moment)
-        assert job.wait(timeout=600) == 0, output.read_text()
-    assert len(moments) == rounds, output.read_text()
-    assert f"restart {rounds} of {rounds}" in output.read_text()
+    list(attempts(data, whole, logs / "whole-logs", workers=workers, steps=steps, rounds=0, seed=0))
+    for moment in attempts(
+        data, run, logs / "logs", workers=workers, steps=steps, rounds=rounds, seed=seed
+    ):
+        print(moment, flush=True)
     expected = weights(whole)
     for name, value in weights(run).items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)

@@ -60,6 +60,7 @@ def train_in_turn(data: str, runs: dict[int, str], exchange: str) -> dict[int, f
     from job.contract.configs import TrainConfig
     from job.distributed import devices
     from job.run import checkpoints
+    from job.run.evaluations import metrics_of
     from job.training.trainer import train
 
     devices.prepare({DEVICES: str(max(runs))})
@@ -68,9 +69,13 @@ def train_in_turn(data: str, runs: dict[int, str], exchange: str) -> dict[int, f
         if count > 1:
             shutil.copytree(runs[1], run)
             shutil.rmtree(layout.checkpoint_dir(run, FIRST + 1))
+            # What the last step was worth is measured anew, on these devices.
+            os.remove(layout.evaluation_file(run, FIRST + 1))
+            os.remove(layout.best_file(run))
         given = arguments(data, Path(run), f"--steps={FIRST + 1}", f"--exchange={exchange}")[2:]
         train(flags.parse(TrainConfig, given), {DEVICES: str(count)})
-        losses[count] = checkpoints.find_checkpoint(run, "latest").manifest.metrics["loss"]
+        manifest = checkpoints.find_checkpoint(run, "latest").manifest
+        losses[count] = metrics_of(run, manifest)["loss"]
     return losses
 
 

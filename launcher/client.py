@@ -8,31 +8,25 @@ wrong is raised, as a class of `launcher.errors` or of `job.contract.errors`.
 
 import argparse
 import io
-import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from job.contract.errors import exit_meaning
-from job.contract.wording import printable
 from launcher.context import Context
 from launcher.errors import LauncherError, NotFoundError, UsageError
-from launcher.output import Output
+from launcher.logged_output import LOG, LoggedOutput
 
 if TYPE_CHECKING:
     from launcher.api.log_lines import Line
     from launcher.describe.spec import JobSpec
     from launcher.diagnosis.finding import Finding
-    from launcher.observe.state import Progress, State
+    from launcher.observe.answers import Status
     from launcher.observe.waiting import Ending
     from launcher.runs.record import RunRecord
     from launcher.sending.options import SendOptions
-
-_LOG = logging.getLogger("launcher")
-_ERROR = "error: "
-"""How every job begins the line that says why it ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +34,7 @@ class Sent:
     """A job that was sent, or has run here.
 
     Attributes:
-        name: Of the job; every method takes it.
+        name: Of the job, for the other methods.
         output: The run directory of a training job, else where the results are written.
         in_cluster: Whether it goes on in a cluster; a job of this machine is over already.
     """
@@ -48,30 +42,6 @@ class Sent:
     name: str
     output: str
     in_cluster: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """How a job or a run is doing.
-
-    Attributes:
-        name: Of the job; of a run without one its directory.
-        run: The run directory; empty for a job without one.
-        phase: Of the job, as `launcher list` shows it: Pending, Running, Succeeded and so on. Of a
-            run without one what it said last: training, done, stopped; empty if it said nothing.
-        progress: Steps, speed, loss; None before the first step.
-        checkpoint_step: Of the newest checkpoint.
-        metrics: Of the best evaluation, by name: top1 and top5 from 0 to 1, loss.
-        job: All that is known of the job in the cluster; None if it is not there.
-    """
-
-    name: str
-    run: str
-    phase: str
-    progress: "Progress | None" = None
-    checkpoint_step: int | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    job: "State | None" = None
 
 
 class Client:
@@ -100,7 +70,7 @@ class Client:
             settings=self._settings_file or None,
             values={**self._given, **settings},
         )
-        return Context(args, output=_Logged(), environ=os.environ, stdin=io.StringIO())
+        return Context(args, output=LoggedOutput(), environ=os.environ, stdin=io.StringIO())
 
     def submit(
         self,
@@ -203,40 +173,20 @@ class Client:
         """
         from launcher.observe import waiting
 
-        ending = waiting.wait(self._context.cluster(), job, _LOG.info, timeout_s=timeout_s)
+        ending = waiting.wait(self._context.cluster(), job, LOG.info, timeout_s=timeout_s)
         if ending is None:
             raise NotFoundError(f"{job} is gone")
         return ending
 
-    def status(self, run_or_job: str) -> Status:
+    def status(self, run_or_job: str) -> "Status":
         """Tell how a job is doing, or a run whose job is gone or ran on this machine.
 
         Raises:
             NotFoundError: There is neither such a job nor such a run.
         """
-        from launcher.observe import answers, gather, phase, run_paths
+        from launcher.observe import answers, run_paths
 
-        found = run_paths.find(run_or_job, self._context)
-        if found.job is None:
-            facts = answers.of_run(found.run)
-            return Status(
-                name=found.run,
-                run=found.run,
-                phase=facts.progress.state if facts.progress else "",
-                progress=facts.progress,
-                checkpoint_step=facts.checkpoint_step,
-                metrics=facts.metrics,
-            )
-        state = gather.observe_object(self._context.cluster(), *found.job, deep=False)
-        return Status(
-            name=state.job.name,
-            run=state.job.run,
-            phase=phase.of_job(state.job, state.pods),
-            progress=state.progress,
-            checkpoint_step=state.checkpoint_step,
-            metrics=state.metrics,
-            job=state,
-        )
+        return answers.status(run_paths.find(run_or_job, self._context), self._context)
 
     def why(self, run_or_job: str) -> "Finding":
         """Say what a job or a run waits for, or why it ended.
@@ -302,30 +252,6 @@ class Client:
         return choice.selected(folder, list(where), self._context, sort_by)
 
 
-class _Logged(Output):
-    """Takes what a command would write, and logs it."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO(), io.StringIO(), {})
-        self.last_error = ""
-        """What a job of this machine said last of why it ends."""
-
-    def print(self, text: str = "") -> None:
-        before, found, error = text.partition(_ERROR)
-        if found and (not before or before.endswith("| ")):
-            self.last_error = printable(error)
-        _LOG.debug("%s", printable(text))
-
-    def note(self, text: str) -> None:
-        _LOG.info("%s", printable(text))
-
-    def progress(self, text: str) -> None:
-        self.note(text)
-
-    def warn(self, text: str) -> None:
-        _LOG.warning("%s", printable(text))
-
-
 def _flags(values: Mapping[str, object] | None) -> list[str]:
     """Write flags of a job as they are typed; what is None is left out."""
     return [
@@ -340,6 +266,6 @@ def _send(spec: "JobSpec", options: "SendOptions", context: Context) -> Sent:
 
     code = submit.submit(spec, options, context)
     if code:
-        said = context.output.last_error if isinstance(context.output, _Logged) else ""
+        said = context.output.last_error if isinstance(context.output, LoggedOutput) else ""
         raise LauncherError(f"{spec.name} ended: {said or exit_meaning(code)} (exit code {code})")
     return Sent(name=spec.name, output=spec.output, in_cluster=spec.in_cluster)

@@ -143,7 +143,7 @@ def test_a_missing_permission_is_known_before_any_work(
 ) -> None:
     data = copy_to(faulty_bucket, digits_dataset)
     proxy.requests.clear()
-    proxy.faults.append(Fault(status=403, paths=requests))
+    proxy.faults.append(Fault(status=403, reason="forbidden", paths=requests))
     with pytest.raises(DeniedError, match=permission):
         train_on(data, f"{faulty_bucket}/run", tmp_path)
     assert proxy.count("tfrecord.*alt=media") == 0

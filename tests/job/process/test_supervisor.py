@@ -240,7 +240,7 @@ sys.exit(70)
 
 
 def test_a_bucket_that_refuses_costs_one_line(faulty_bucket: str, proxy: FaultProxy) -> None:
-    proxy.faults.append(Fault(status=403))
+    proxy.faults.append(Fault(status=403, reason="forbidden"))
     returned, out, err = ended(f"{faulty_bucket}/run", "print('fine')")
     assert (returned, out) == (0, b"fine\n")
     assert err.count(b"\n") == 1

@@ -98,7 +98,7 @@ def test_a_failure_is_reported_once_and_mended_later(
     faulty_bucket: str, proxy: FaultProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also a permission that is missing for a while is no reason to lose a run."""
-    proxy.faults.append(Fault(status=403, times=4))
+    proxy.faults.append(Fault(status=403, reason="forbidden", times=4))
     append(tmp_path / "events", "a")
     with FolderCopies(str(tmp_path), f"{faulty_bucket}/logs", 0.02):
         eventually(lambda: proxy.faults[0].seen == 4)

@@ -116,8 +116,9 @@ def test_one_two_and_four_workers_take_the_same_step_from_a_checkpoint(digits_da
     assert len(evaluations) == 1
     progress = json.loads(Path(layout.progress_file(str(runs[4] / "run"))).read_text())
     assert len(progress["workers"]) == 4
+    # What a worker says with a step is of the steps before it, which may have taken longer.
     for worker in progress["workers"]:
-        assert 0 < worker["busy_s"] <= progress["step_s"]
+        assert worker["busy_s"] > 0
         assert worker["memory_peak_bytes"] > 0
 
 

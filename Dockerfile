@@ -37,7 +37,7 @@ USER 1000:1000
 
 FROM runtime AS tensorboard
 COPY --from=packages-tensorboard /opt/venv /opt/venv
-COPY launcher/__init__.py launcher/tensorboard_server.py /opt/food101/launcher/
+COPY launcher/__init__.py launcher/version.py launcher/tensorboard_server.py /opt/food101/launcher/
 ENV PYTHONPATH=/opt/food101
 EXPOSE 6006
 CMD ["python", "-m", "launcher.tensorboard_server", "--help"]

@@ -19,7 +19,7 @@ _SOURCES = {
     "job": ("Dockerfile", ".dockerignore", "setup.py", "constraints.txt", "job"),
     "tensorboard": (
         "Dockerfile", ".dockerignore", "setup.py", "constraints.txt", "launcher/__init__.py",
-        "launcher/tensorboard_server.py",
+        "launcher/version.py", "launcher/tensorboard_server.py",
     ),
 }  # fmt: skip
 _REPOSITORIES = {"job": "food101-vgg19", "tensorboard": "food101-tensorboard"}

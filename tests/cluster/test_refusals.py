@@ -208,7 +208,8 @@ def test_jobs_keep_the_rules_of_pod_security_restricted(
     assert "Pod Security restricted" in checked.out
     assert "the server accepts the job and its pods" in checked.out
     for backend in ("tfjob", "jobset"):
-        idle_launcher(*training.submit(backend, backend, digits, RUN, "--skip-checks", "run"))
+        run = f"{RUN}-{backend}"  # Of its own: two jobs never write into one.
+        idle_launcher(*training.submit(backend, backend, digits, run, "--skip-checks", "run"))
 
         def created(backend: str = backend) -> bool:
             label = f"food101/job={backend}"
